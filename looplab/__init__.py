@@ -1,0 +1,38 @@
+"""looplab: build, train and look inside looped (recurrent-depth) transformers.
+
+>>> import torch, looplab
+>>> _ = torch.manual_seed(0)
+>>> model = looplab.LoopedTransformer(looplab.LoopedConfig(vocab=10, width=16, heads=2, core=2))
+>>> looplab.trace(model, torch.arange(5)[None], loops=4).states.shape
+torch.Size([4, 2, 1, 5, 16])
+"""
+
+from importlib import import_module
+
+from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site
+from looplab.trace import Trace, plan, trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LoopedConfig",
+    "LoopedOutput",
+    "LoopedTransformer",
+    "Site",
+    "Trace",
+    "plan",
+    "trace",
+]
+
+# Loaded on first use, so that `import looplab` costs little more than `import torch`.
+_SUBMODULES = {"checkpoints", "exercises", "measure", "plots", "tasks", "train", "widgets"}
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return import_module(f"looplab.{name}")
+    raise AttributeError(f"module 'looplab' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES})

@@ -1,0 +1,7 @@
+"""The model family `(p, k⊗l, c)`: p prelude layers, k core layers looped l times, c coda layers."""
+
+from looplab.model.config import LoopedConfig
+from looplab.model.looped import LoopedOutput, LoopedTransformer
+from looplab.model.tap import Site, Tap
+
+__all__ = ["LoopedConfig", "LoopedOutput", "LoopedTransformer", "Site", "Tap"]

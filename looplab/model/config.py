@@ -1,0 +1,169 @@
+"""One frozen description of every looped model in this library."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Literal, get_args
+
+Norm = Literal["pre", "residual_sandwich", "branch_sandwich", "branch_post"]
+Injection = Literal["none", "concat", "add", "diagonal"]
+Start = Literal["input", "zeros", "normal"]
+Attention = Literal["causal", "full", "window", "grid"]
+Position = Literal["rope_half", "rope_interleaved", "none"]
+Mlp = Literal["plain", "gated"]
+Activation = Literal["gelu", "silu", "relu"]
+QkNorm = Literal["none", "head", "all"]
+
+_CHOICES = {
+    "norm": Norm,
+    "injection": Injection,
+    "start": Start,
+    "attention": Attention,
+    "position": Position,
+    "mlp": Mlp,
+    "activation": Activation,
+    "qk_norm": QkNorm,
+}
+
+
+@dataclass(frozen=True)
+class LoopedConfig:
+    """A looped transformer `(prelude, core⊗loops, coda)`; every family member is one of these.
+
+    Unless a unit is given, a number counts things. Raises ValueError naming the value and the
+    remedy when two settings do not fit together.
+
+    Source: notation of arXiv 2604.11791, section 2.
+
+    >>> LoopedConfig(vocab=12, core=3, loops=6).notation
+    '(0, 3⊗6, 0)'
+    """
+
+    vocab: int  # symbols of each input field
+    width: int = 64  # numbers in one token's state (D)
+    prelude: int = 0  # layers before the loop (p)
+    core: int = 1  # layers inside the loop (k)
+    coda: int = 0  # layers after the loop (c)
+    loops: int = 8  # passes through the core when the call does not say (l)
+    tied: bool = True  # False: every loop has weights of its own (the unrolled twin)
+
+    fields: int = 1  # symbols per token; their embeddings are summed
+    classes: int | None = None  # answers to choose from; None: vocab
+    heads: int = 4
+    kv_heads: int | None = None  # fewer than heads: grouped-query attention; None: heads
+    head_dim: int | None = None  # None: width / heads
+    mlp_width: int | None = None  # None: 4 width (plain) or 8/3 width (gated)
+    mlp: Mlp = "plain"
+    activation: Activation = "gelu"
+
+    norm: Norm = "pre"
+    norm_eps: float = 1e-6
+    injection: Injection = "none"
+    start: Start = "input"  # state at loop 0
+    start_std: float = 0.6325  # of start="normal", cut at 3 std; Huginn's sqrt(2/5)
+
+    attention: Attention = "causal"
+    window: int | None = None  # tokens a token sees, itself included; only attention="window"
+    position: Position = "rope_half"
+    rope_theta: float = 10_000.0
+    qk_bias: bool = False
+    qk_norm: QkNorm = "none"  # "head": each head on its own; "all": all heads jointly (OLMo-2)
+
+    embed_scale: float = 1.0
+    tie_head: bool = False  # head shares the embedding matrix
+    exit_gate: bool = False  # one sigmoid unit on every loop's state (Ouro)
+
+    def __post_init__(self):
+        for name, choice in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in get_args(choice):
+                raise ValueError(f"{name}={value!r}: expected one of {', '.join(get_args(choice))}")
+        for name in ("vocab", "width", "core", "loops", "fields", "heads"):
+            self._at_least(name, 1)
+        for name in ("prelude", "coda"):
+            self._at_least(name, 0)
+        for name in ("classes", "kv_heads", "head_dim", "mlp_width", "window"):
+            if getattr(self, name) is not None:
+                self._at_least(name, 1)
+        for name in ("norm_eps", "start_std", "rope_theta", "embed_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected a number above zero")
+        if self.head_dim is None and self.width % self.heads:
+            raise ValueError(
+                f"width={self.width} does not divide into heads={self.heads}: "
+                "choose a multiple, or set head_dim"
+            )
+        if self.heads % self.key_heads:
+            raise ValueError(
+                f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}: "
+                "each key head serves the same number of query heads"
+            )
+        if self.position != "none" and self.head_width % 2:
+            raise ValueError(
+                f"head width {self.head_width} is odd: rotary positions turn pairs, "
+                "so choose an even head_dim or position='none'"
+            )
+        if (self.attention == "window") != (self.window is not None):
+            raise ValueError(
+                f"attention={self.attention!r} with window={self.window}: "
+                "give window exactly when attention='window'"
+            )
+        if self.tie_head and (self.fields > 1 or self.answers != self.vocab):
+            raise ValueError(
+                f"tie_head needs one field and classes equal to vocab, got fields={self.fields}, "
+                f"classes={self.answers}, vocab={self.vocab}"
+            )
+
+    def _at_least(self, name, least):
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
+
+    @property
+    def answers(self) -> int:
+        """Width of the logits."""
+        return self.vocab if self.classes is None else self.classes
+
+    @property
+    def key_heads(self) -> int:
+        return self.heads if self.kv_heads is None else self.kv_heads
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads if self.head_dim is None else self.head_dim
+
+    @property
+    def hidden(self) -> int:
+        """Width inside the MLP."""
+        if self.mlp_width is not None:
+            return self.mlp_width
+        # 8/3 keeps a gated MLP (three matrices) as large as a plain one; 16 suits the hardware.
+        return 4 * self.width if self.mlp == "plain" else -(-8 * self.width // 48) * 16
+
+    @property
+    def realized_depth(self) -> int:
+        """Layers executed in one forward pass."""
+        return self.prelude + self.core * self.loops + self.coda
+
+    @property
+    def notation(self) -> str:
+        """The paper's name of this model, with `_I` for input injection."""
+        inject = "" if self.injection == "none" else "_I"
+        return f"({self.prelude}, {self.core}⊗{self.loops}, {self.coda}){inject}"
+
+    def unrolled(self, loops: int | None = None) -> "LoopedConfig":
+        """The twin of equal compute: the same layers in the same order, none of them shared."""
+        return replace(self, tied=False, loops=self.loops if loops is None else loops)
+
+    def shallow(self) -> "LoopedConfig":
+        """The twin of equal parameters: the same layers, passed once."""
+        return replace(self, loops=1)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "LoopedConfig":
+        """Inverse of `to_dict`; an unknown key raises ValueError naming it."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown setting {unknown[0]!r}: written by a newer looplab?")
+        return cls(**values)

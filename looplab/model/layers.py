@@ -1,0 +1,204 @@
+"""The parts of one transformer layer: norms, rotary positions, attention, MLP, and their order."""
+
+from functools import lru_cache
+from math import isqrt, log
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from looplab.model.config import LoopedConfig
+from looplab.model.tap import Tap, visit
+
+ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu}
+
+
+class Geometry(NamedTuple):
+    """What every layer of one forward pass shares: who sees whom, and where tokens stand."""
+
+    rotary: tuple[Tensor, Tensor] | None  # cos and sin, each [token, head_dim / 2]
+    mask: Tensor | None  # [token, token], True where a query (row) may look at a key (column)
+    causal: bool
+
+
+def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
+    """Masks and rotary tables for a sequence of `tokens` tokens."""
+    rotary = None
+    if config.position != "none":
+        rotary = rotary_table(tokens, config.head_width, config.rope_theta, str(device), dtype)
+    mask = None
+    if config.attention == "window":
+        mask = window_mask(tokens, config.window, str(device))
+    elif config.attention == "grid":
+        mask = grid_mask(tokens, str(device))
+    return Geometry(rotary, mask, config.attention == "causal")
+
+
+@lru_cache(maxsize=16)
+def rotary_table(tokens: int, head_dim: int, theta: float, device: str, dtype: torch.dtype):
+    """cos and sin of `position * theta^(-2i / head_dim)`, each [token, head_dim / 2]."""
+    with torch.inference_mode(False):  # a cached inference tensor could not be used in training
+        pair = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32)
+        speed = torch.exp(pair * (-log(theta) / head_dim))
+        angle = torch.outer(torch.arange(tokens, device=device, dtype=torch.float32), speed)
+        return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+@lru_cache(maxsize=16)
+def window_mask(tokens: int, window: int, device: str) -> Tensor:
+    """Each token sees itself and the `window - 1` tokens before it: [token, token]."""
+    with torch.inference_mode(False):
+        at = torch.arange(tokens, device=device)
+        back = at[:, None] - at[None, :]
+        return (back >= 0) & (back < window)
+
+
+@lru_cache(maxsize=16)
+def grid_mask(tokens: int, device: str) -> Tensor:
+    """Tokens are the cells of a square grid, row by row; a cell sees itself and 4 neighbours."""
+    side = isqrt(tokens)
+    if side * side != tokens:
+        raise ValueError(
+            f"attention='grid' needs a square number of tokens, got {tokens}: "
+            f"pad the grid to {(side + 1) ** 2} cells"
+        )
+    with torch.inference_mode(False):
+        at = torch.arange(tokens, device=device)
+        row, column = at // side, at % side
+        steps = (row[:, None] - row[None, :]).abs() + (column[:, None] - column[None, :]).abs()
+        return steps <= 1
+
+
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor], interleaved: bool) -> Tensor:
+    """Turn each pair of channels of `x` [batch, head, token, head_dim] by its position's angle.
+
+    Pairs are (2i, 2i+1) when interleaved (Huginn) and (i, i + head_dim/2) otherwise (Llama, Ouro).
+    """
+    cos, sin = rotary
+    if interleaved:
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention from [batch, token, width] to [batch, token, width]."""
+
+    def __init__(self, config: LoopedConfig):
+        super().__init__()
+        self.heads, self.key_heads = config.heads, config.key_heads
+        self.head_dim = config.head_width
+        self.interleaved = config.position == "rope_interleaved"
+        self.qk_norm = config.qk_norm
+        queries, keys = self.heads * self.head_dim, self.key_heads * self.head_dim
+        self.sizes = (queries, keys, keys)
+        self.qkv = nn.Linear(config.width, queries + 2 * keys, bias=False)
+        self.out = nn.Linear(queries, config.width, bias=False)
+        if config.qk_bias:
+            self.q_bias = nn.Parameter(torch.zeros(queries))
+            self.k_bias = nn.Parameter(torch.zeros(keys))
+        else:
+            self.q_bias = self.k_bias = None
+        if config.qk_norm != "none":
+            per_head = config.qk_norm == "head"
+            self.q_norm = nn.RMSNorm(self.head_dim if per_head else queries, eps=config.norm_eps)
+            self.k_norm = nn.RMSNorm(self.head_dim if per_head else keys, eps=config.norm_eps)
+
+    def forward(self, x, where: Geometry, tap: Tap | None, loop, layer, part: str) -> Tensor:
+        q, k, v = self.qkv(x).split(self.sizes, dim=-1)
+        if self.q_bias is not None:
+            q, k = q + self.q_bias, k + self.k_bias
+        if self.qk_norm == "all":
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (self._heads(y) for y in (q, k, v))
+        if self.qk_norm == "head":
+            q, k = self.q_norm(q), self.k_norm(k)
+        if where.rotary is not None:
+            q = rotate(q, where.rotary, self.interleaved)
+            k = rotate(k, where.rotary, self.interleaved)
+        if self.key_heads < self.heads:  # each key head serves heads / key_heads queries
+            k = k.repeat_interleave(self.heads // self.key_heads, dim=1)
+            v = v.repeat_interleave(self.heads // self.key_heads, dim=1)
+        q = visit(tap, loop, layer, f"{part}.attn.q", q)
+        k = visit(tap, loop, layer, f"{part}.attn.k", k)
+        if getattr(tap, "patterns", False):
+            pattern = attention_pattern(q, k, where)
+            mixed = visit(tap, loop, layer, f"{part}.attn.pattern", pattern) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=where.mask, is_causal=where.causal
+            )
+        # [batch, head, token, head_dim] -> [batch, token, head * head_dim]
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _heads(self, y: Tensor) -> Tensor:
+        # [batch, token, head * head_dim] -> [batch, head, token, head_dim]
+        return y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+
+def attention_pattern(q: Tensor, k: Tensor, where: Geometry) -> Tensor:
+    """softmax(q k^T / sqrt(head_dim)) over what each token may see: [batch, head, token, token]."""
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    mask = where.mask
+    if where.causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(dim=-1)
+
+
+class MLP(nn.Module):
+    """Two matrices with an activation between, or three with a gate: width -> width."""
+
+    def __init__(self, config: LoopedConfig):
+        super().__init__()
+        self.gated = config.mlp == "gated"
+        self.act = ACTIVATIONS[config.activation]
+        self.up = nn.Linear(config.width, config.hidden * (2 if self.gated else 1), bias=False)
+        self.down = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.gated:  # the first half of the rows is the gate
+            gate, value = self.up(x).chunk(2, dim=-1)
+            return self.down(self.act(gate) * value)
+        return self.down(self.act(self.up(x)))
+
+
+class Layer(nn.Module):
+    """One layer: an attention branch, an MLP branch, and up to four norms around them.
+
+        pre                x = x + attn(n1 x)          x = x + mlp(n3 x)         Llama, retrofits
+        residual_sandwich  x = n2(x + attn(n1 x))      x = n4(x + mlp(n3 x))     Huginn
+        branch_sandwich    x = x + n2(attn(n1 x))      x = x + n4(mlp(n3 x))     Ouro
+        branch_post        x = x + n2(attn(x))         x = x + n4(mlp(x))        OLMo-2
+
+    Source: norms n1..n4 of arXiv 2604.11791, section 2.
+    """
+
+    def __init__(self, config: LoopedConfig):
+        super().__init__()
+        before = config.norm != "branch_post"
+        after = config.norm != "pre"
+        self.on_sum = config.norm == "residual_sandwich"
+        self.n1, self.n2, self.n3, self.n4 = (
+            nn.RMSNorm(config.width, eps=config.norm_eps) if present else nn.Identity()
+            for present in (before, after, before, after)
+        )
+        self.attn = Attention(config)
+        self.mlp = MLP(config)
+
+    def forward(
+        self, x: Tensor, where: Geometry, tap: Tap | None, loop, layer, part: str
+    ) -> Tensor:
+        branch = self.attn(self.n1(x), where, tap, loop, layer, part)
+        x = self._add(x, branch, self.n2, tap, loop, layer, f"{part}.attn.out")
+        x = visit(tap, loop, layer, f"{part}.resid_mid", x)
+        x = self._add(x, self.mlp(self.n3(x)), self.n4, tap, loop, layer, f"{part}.mlp.out")
+        return visit(tap, loop, layer, f"{part}.resid", x)
+
+    def _add(self, x, branch, norm, tap, loop, layer, name) -> Tensor:
+        if self.on_sum:
+            return norm(x + visit(tap, loop, layer, name, branch))
+        return x + visit(tap, loop, layer, name, norm(branch))
