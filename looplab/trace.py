@@ -231,5 +231,5 @@ def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
     }.get(largest, "trace fewer sequences at a time")
     return (
         f"this trace would take {sum(sizes.values()) / 2**20:.0f} MiB ({parts}), more than "
-        f"max_bytes={max_bytes}: run fewer loops or sequences, {remedy}, or raise max_bytes"
+        f"{max_bytes / 2**20:.0f} MiB: run fewer loops or sequences, {remedy}, or raise max_bytes={max_bytes}"
     )

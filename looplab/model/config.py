@@ -64,6 +64,8 @@ class LoopedConfig:
     window: int | None = None  # tokens a token sees, itself included; only attention="window"
     position: Position = "rope_half"
     rope_theta: float = 10_000.0
+    # Llama 3's slow-down of long wavelengths: (factor, low, high, original length in tokens)
+    rope_scaling: tuple[float, float, float, float] | None = None
     qk_bias: bool = False
     qk_norm: QkNorm = "none"  # "head": each head on its own; "all": all heads jointly (OLMo-2)
 
@@ -101,6 +103,13 @@ class LoopedConfig:
                 f"head width {self.head_width} is odd: rotary positions turn pairs, "
                 "so choose an even head_dim or position='none'"
             )
+        if self.rope_scaling is not None:
+            if len(self.rope_scaling) != 4 or not all(n > 0 for n in self.rope_scaling):
+                raise ValueError(
+                    f"rope_scaling={self.rope_scaling!r}: expected four numbers above zero, "
+                    "(factor, low, high, original length in tokens)"
+                )
+            object.__setattr__(self, "rope_scaling", tuple(self.rope_scaling))  # JSON has lists
         if (self.attention == "window") != (self.window is not None):
             raise ValueError(
                 f"attention={self.attention!r} with window={self.window}: "

@@ -1,7 +1,7 @@
 """The parts of one transformer layer: norms, rotary positions, attention, MLP, and their order."""
 
 from functools import lru_cache
-from math import isqrt, log
+from math import isqrt, log, pi
 from typing import NamedTuple
 
 import torch
@@ -26,7 +26,9 @@ def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
     """Masks and rotary tables for a sequence of `tokens` tokens."""
     rotary = None
     if config.position != "none":
-        rotary = rotary_table(tokens, config.head_width, config.rope_theta, str(device), dtype)
+        rotary = rotary_table(
+            tokens, config.head_width, config.rope_theta, config.rope_scaling, str(device), dtype
+        )
     mask = None
     if config.attention == "window":
         mask = window_mask(tokens, config.window, str(device))
@@ -36,13 +38,23 @@ def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
 
 
 @lru_cache(maxsize=16)
-def rotary_table(tokens: int, head_dim: int, theta: float, device: str, dtype: torch.dtype):
+def rotary_table(tokens: int, head_dim: int, theta: float, scaling, device: str, dtype):
     """cos and sin of `position * theta^(-2i / head_dim)`, each [token, head_dim / 2]."""
     with torch.inference_mode(False):  # a cached inference tensor could not be used in training
         pair = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32)
         speed = torch.exp(pair * (-log(theta) / head_dim))
+        if scaling is not None:
+            speed = slow_down(speed, *scaling)
         angle = torch.outer(torch.arange(tokens, device=device, dtype=torch.float32), speed)
         return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def slow_down(speed: Tensor, factor: float, low: float, high: float, original: float) -> Tensor:
+    """Llama 3's stretch: pairs that turn fewer than `low` times in `original` tokens turn `factor`
+    times slower, those that turn more than `high` times stay, and the rest are blended."""
+    turns = original * speed / (2 * pi)
+    keep = ((turns - low) / (high - low)).clamp(0, 1)
+    return speed * (keep + (1 - keep) / factor)
 
 
 @lru_cache(maxsize=16)
