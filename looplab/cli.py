@@ -1,0 +1,26 @@
+"""The `looplab` command; also `python -m looplab`."""
+
+import argparse
+import sys
+from importlib import import_module
+
+# name -> (module with main(arguments) -> exit status, what it does)
+COMMANDS = {
+    "build": ("looplab.build", "make the chapters' notebooks from their sources"),
+    "grade": ("looplab.grade", "grade notebooks with nbval"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Hand the arguments after the command's name to its module; returns the exit status."""
+    listing = "\n".join(f"  {name:8s} {what}" for name, (_, what) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="looplab",
+        description="The looplab course's tools.",
+        epilog=f"commands:\n{listing}\n\n`looplab COMMAND --help` says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="command")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    return import_module(COMMANDS[given.command][0]).main(given.arguments)
