@@ -17,7 +17,7 @@ SMALL = LoopedConfig(vocab=9, width=16, heads=4, core=2, loops=4)
 def build(seed=0, **settings):
     torch.manual_seed(seed)
     model = LoopedTransformer(replace(SMALL, **settings)).eval()
-    for name, value in model.named_parameters():  # norms and biases that do something
+    for value in model.parameters():  # norms and biases that do something
         if value.dim() == 1:
             value.data += 0.3 * torch.randn_like(value)
     return model

@@ -1,0 +1,58 @@
+"""Find the root: follow parent pointers through a random forest."""
+
+import torch
+
+from looplab.tasks.batch import Batch, check_generator, check_whole
+
+ROOT_SHARE = 0.15  # chance that a node starts a tree of its own
+
+
+def find_root(batch: int, generator: torch.Generator, nodes: int = 12, max_depth: int = 5) -> Batch:
+    """Random forests whose every node asks for the label of its root.
+
+    tokens: [batch, node, 2] = (own label, parent's label); a root is its own parent.
+    targets: [batch, node], label of the root. difficulty: [batch, node], depth (0 for a root).
+    Labels are a random permutation of 0..nodes-1 and tokens come in random order, so nothing but
+    the pointers tells the answer. Each forest draws how much it likes chains: deep ones, up to
+    `max_depth`, are as well represented as bushy ones.
+
+    Raises TypeError or ValueError for sizes that make no forest (max_depth from 0 to nodes-1).
+    Source: pointer chasing, as in pointer jumping on parallel machines (Wyllie, 1979).
+
+    Example:
+        >>> find_root(2, torch.Generator().manual_seed(0), nodes=4, max_depth=2).targets.shape
+        torch.Size([2, 4])
+    """
+    check_whole("batch", batch, 1)
+    check_whole("nodes", nodes, 1)
+    check_whole("max_depth", max_depth, 0, nodes - 1)
+    check_generator(generator)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator)
+
+    # Nodes are added one by one; a parent is always an earlier node, so depth and root are known.
+    # The first axis is the node, so that each step reads and writes contiguous memory.
+    parent = torch.zeros(nodes, batch, dtype=torch.long)
+    depth = torch.zeros(nodes, batch, dtype=torch.long)
+    root = torch.zeros(nodes, batch, dtype=torch.long)
+    chain_share = uniform(batch)
+    for node in range(1, nodes):
+        earlier = depth[:node]
+        # The chosen parent has the highest score: a random number, plus the depth in a chain step.
+        chain = uniform(batch) < chain_share
+        score = uniform(node, batch) + torch.where(chain, earlier, 0)
+        score = score.masked_fill(earlier >= max_depth, -1)
+        chosen = score.argmax(0, keepdim=True)
+        is_root = uniform(batch) < ROOT_SHARE if max_depth else torch.ones(batch, dtype=torch.bool)
+        parent[node] = torch.where(is_root, node, chosen[0])
+        depth[node] = torch.where(is_root, 0, earlier.gather(0, chosen)[0] + 1)
+        root[node] = torch.where(is_root, node, root[:node].gather(0, chosen)[0])
+
+    label = uniform(nodes, batch).argsort(0)  # node -> label
+    order = uniform(nodes, batch).argsort(0)  # token -> node
+    parent_label, root_label = label.gather(0, parent), label.gather(0, root)
+    own, up, target, difficulty = (
+        value.gather(0, order).T.contiguous() for value in (label, parent_label, root_label, depth)
+    )
+    return Batch(torch.stack([own, up], dim=-1), target, difficulty)
