@@ -1,0 +1,90 @@
+"""What a probe needs: calling an answer safely, and sentences that name a mistake."""
+
+import torch
+from torch import Tensor
+
+
+class Mistake(Exception):
+    """A named mistake; the learner reads its text: it says what to look at, not the fix."""
+
+
+class NotAttempted(Exception):
+    """The stub is still in place."""
+
+
+class _Todo:
+    """`todo()` in a function, or `answer = todo` for a value: not attempted yet."""
+
+    def __call__(self, *args, **kwargs):
+        raise NotAttempted
+
+    def __repr__(self):
+        return "todo"
+
+
+todo = _Todo()
+
+
+def ask(answer, *arguments, **keywords):
+    """Call the answer on copies of the tensors among the arguments.
+
+    Raises Mistake if the answer is not callable or writes into a tensor it was given.
+    """
+    if not callable(answer):
+        raise Mistake(f"a function is expected here, and this is a {type(answer).__name__}")
+
+    def copy(value):
+        return value.clone() if type(value) is Tensor and not value.requires_grad else value
+
+    given = [copy(value) for value in arguments]
+    named = {name: copy(value) for name, value in keywords.items()}
+    result = answer(*given, **named)
+    pairs = [*zip(arguments, given, strict=True)]
+    pairs += [(keywords[name], named[name]) for name in keywords]
+    for before, after in pairs:
+        if type(before) is Tensor and not _same(before, after):
+            raise Mistake(
+                "the function changes the tensor it is given: work on a new one, "
+                "without operations that end in _ or assign into it"
+            )
+    return result
+
+
+def expect_tensor(value, shape: tuple | None = None) -> Tensor:
+    """`value` if it is a finite tensor of floats of this shape; raises Mistake otherwise."""
+    if value is None:
+        raise Mistake("the function returns nothing: is there a return?")
+    if not isinstance(value, Tensor):
+        raise Mistake(f"a tensor is expected, and this is a {type(value).__name__}")
+    if shape is not None and tuple(value.shape) != tuple(shape):
+        raise Mistake(f"the shape is {tuple(value.shape)}, expected {tuple(shape)}")
+    value = value.detach()
+    if not value.isfinite().all():
+        raise Mistake("there are NaN or infinite numbers in the result")
+    return value
+
+
+def expect_number(value) -> float:
+    """`value` as a float if it is a finite number; raises Mistake otherwise."""
+    if value is None:
+        raise Mistake("the function returns nothing: is there a return?")
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Mistake(f"a number is expected, and this is a {type(value).__name__}")
+    if value != value or value in (float("inf"), float("-inf")):
+        raise Mistake(f"the result is {value}")
+    return float(value)
+
+
+def expect_close(actual, expected, mistake: str, rtol: float = 1e-4, atol: float = 1e-5):
+    """Raise Mistake with this sentence unless the two agree."""
+    actual, expected = torch.as_tensor(actual), torch.as_tensor(expected)
+    if actual.shape != expected.shape or not torch.allclose(
+        actual.double(), expected.double(), rtol=rtol, atol=atol
+    ):
+        raise Mistake(mistake)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b)

@@ -1,0 +1,115 @@
+"""A pytest plugin that makes nbval a grader: pytest --nbval-lax -p looplab.nbval_plugin ...
+
+A check cell passes if it shows one check payload whose numbers are close to the stored one's;
+everything else about its output is ignored. A dead kernel is noticed at once, not after the cell's
+whole time limit, and a flood of output ends the kernel. With LOOPLAB_ROWS=FILE one JSON line per
+cell is appended to FILE, by cell id (nbval itself counts cells by position only).
+"""
+
+import json
+import os
+import time
+from collections import deque
+from queue import Empty
+
+import pytest
+from nbval import kernel, plugin
+
+from looplab.exercises.checking import MIME, close
+
+MAX_OUTPUT = 5_000_000  # bytes of messages per kernel
+OUTPUTS = ("stream", "display_data", "execute_result", "update_display_data", "error")
+
+
+class KernelDied(RuntimeError):
+    pass
+
+
+class TooMuchOutput(RuntimeError):
+    pass
+
+
+class WatchedKernel(kernel.RunningKernel):
+    """nbval's kernel, watched while a cell runs."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.waiting, self.seen = deque(), 0
+
+    def await_reply(self, msg_id, timeout=None):
+        end = time.monotonic() + (timeout or 3600)
+        while True:
+            try:
+                message = self.kc.get_shell_msg(timeout=0.2)
+            except Empty:
+                self._drain()
+                if not self.is_alive():
+                    raise KernelDied("the kernel ended while this cell was running") from None
+                if time.monotonic() > end:
+                    raise  # nbval interrupts the kernel and reports the time limit
+                continue
+            if message["parent_header"].get("msg_id") == msg_id:
+                return
+
+    def get_message(self, stream, timeout=None):
+        if stream == "iopub" and self.waiting:
+            return self.waiting.popleft()
+        return super().get_message(stream, timeout)
+
+    def _drain(self):
+        while True:
+            try:
+                message = self.kc.get_iopub_msg(timeout=0)
+            except Empty:
+                return
+            self.waiting.append(message)
+            if message["msg_type"] in OUTPUTS:
+                self.seen += len(json.dumps(message["content"], default=str))
+            if self.seen > MAX_OUTPUT:
+                self.km.shutdown_kernel(now=True)
+                raise TooMuchOutput(f"more than {MAX_OUTPUT} bytes of output")
+
+
+def compare_outputs(cell, test, ref, skip_compare=None):
+    if _looplab(cell).get("role") != "check":
+        return _nbval_compares(cell, test, ref, skip_compare)
+    got, want = _payloads(test), _payloads(ref)
+    cell.looplab_payload = got[0] if got else None
+    same = len(got) == len(want) == 1 and all(
+        close(got[0].get(key), want[0].get(key)) for key in ("id", "verdict", "values")
+    )
+    if not same:
+        cell.comparison_traceback = [f"check payload {got}, expected {want}"]
+    return same
+
+
+_nbval_compares = plugin.IPyNbCell.compare_outputs
+plugin.IPyNbCell.compare_outputs = compare_outputs
+plugin.RunningKernel = WatchedKernel
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    rows = os.environ.get("LOOPLAB_ROWS")
+    if rows and isinstance(item, plugin.IPyNbCell) and (call.when == "call" or report.failed):
+        error = call.excinfo.value if call.excinfo else None
+        row = {
+            "id": item.cell.get("id"),
+            **_looplab(item),
+            "ok": report.passed,
+            "payload": getattr(item, "looplab_payload", None),
+            "error": None if error is None else f"{type(error).__name__}: {error}"[:400],
+            "seconds": round(call.duration, 3),
+        }
+        with open(rows, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    return report
+
+
+def _looplab(item):
+    return dict(item.cell.metadata.get("looplab", {}))
+
+
+def _payloads(outputs):
+    return [o["data"][MIME] for o in outputs if MIME in o.get("data", {})]

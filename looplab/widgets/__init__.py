@@ -1,0 +1,10 @@
+"""Widgets: the loop microscope and a slider over pictures, computed once and stepped in the browser.
+
+The state machines live in Python and can be moved by a test; the drawing code (view.js) is the
+same in JupyterLab and in the self-contained HTML that `.html()` returns.
+"""
+
+from looplab.widgets.frames import FLOOD, Category, FrameStepper, flood_frames
+from looplab.widgets.microscope import LoopMicroscope
+
+__all__ = ["FLOOD", "Category", "FrameStepper", "LoopMicroscope", "flood_frames"]

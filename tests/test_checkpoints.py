@@ -1,0 +1,39 @@
+"""The committed models are what their cards say."""
+
+import json
+import shutil
+from functools import partial
+
+import pytest
+import torch
+
+from looplab import checkpoints, tasks, train
+
+
+@pytest.mark.parametrize("name", checkpoints.names())
+def test_a_checkpoint_is_what_its_card_says(name):
+    said, model = checkpoints.card(name), checkpoints.load(name)
+    assert sum(p.numel() for p in model.parameters()) == said["parameters"]
+    assert (checkpoints.FOLDER / f"{name}.safetensors").stat().st_size < 500_000
+
+    task, _, arguments = said["task"].partition("(")
+    arguments = dict(pair.split("=") for pair in arguments.rstrip(")").split(", "))
+    draw = partial(getattr(tasks, task), **{k: int(v) for k, v in arguments.items()})
+    batch = draw(128, torch.Generator().manual_seed(10_000))
+    published = said["results by seed"][0]["in distribution"]["exact"]
+    loop = max(int(loop) for loop in published if int(loop) <= model.config.loops)
+    exact = train.accuracy_table(model, batch, loop).exact[-1].item()
+    assert exact == pytest.approx(published[str(loop)], abs=0.1)  # fewer items: some spread
+
+
+def test_names_and_damage_are_reported(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="no checkpoint 'her': known are .*hero"):
+        checkpoints.load("her")
+    for end in ("json", "safetensors"):
+        shutil.copy(checkpoints.FOLDER / f"root-k1.{end}", tmp_path)
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
+    file = tmp_path / "root-k1.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(ValueError, match="root-k1.safetensors is damaged"):
+        checkpoints.load("root-k1")
+    assert json.loads((tmp_path / "root-k1.json").read_text())["name"] == "root-k1"
