@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from looplab import LoopedConfig, LoopedTransformer, tasks, train
+from looplab import LoopedConfig, LoopedTransformer, measure, tasks, trace, train
 
 DATA = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -137,7 +137,20 @@ def evaluate(model, plan):
                 for loop in shown
             },
         }
+    if model.config.tied and plan.config.loops > 1:
+        result["at rest"] = at_rest(model, plan.task(64, torch.Generator().manual_seed(20_000)))
     return result
+
+
+def at_rest(model, batch):
+    """Does the state come to rest, and do the layers rest on points of their own?"""
+    run = trace(model, batch.tokens, 96, generator=torch.Generator().manual_seed(0))
+    change = measure.relative_step(run.loop_ends).mean((1, 2))
+    return {
+        "relative step at loop 32": float(f"{change[30]:.3g}"),
+        "relative step at loop 96": float(f"{change[94]:.3g}"),
+        "min layer cosine": round(measure.min_layer_cosine(run.states).mean().item(), 4),
+    }
 
 
 def run(plan, seed):

@@ -71,7 +71,7 @@ class Trace:
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
         if header.get("format") != _FORMAT:
@@ -231,5 +231,6 @@ def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
     }.get(largest, "trace fewer sequences at a time")
     return (
         f"this trace would take {sum(sizes.values()) / 2**20:.0f} MiB ({parts}), more than "
-        f"{max_bytes / 2**20:.0f} MiB: run fewer loops or sequences, {remedy}, or raise max_bytes={max_bytes}"
+        f"{max_bytes / 2**20:.0f} MiB: run fewer loops or sequences, {remedy}, "
+        f"or raise max_bytes={max_bytes}"
     )

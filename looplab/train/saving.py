@@ -82,7 +82,7 @@ def restore(path: Path, run: dict, model: nn.Module, optimizer) -> Saved:
                     f"{path} is not a training checkpoint of this version of looplab and will not "
                     "be overwritten: choose another file name"
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, IsADirectoryError) as error:
         raise ValueError(
             f"{path} cannot be read as a checkpoint and will not be overwritten ({error}): "

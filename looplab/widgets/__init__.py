@@ -1,4 +1,4 @@
-"""Widgets: the loop microscope and a slider over pictures, computed once and stepped in the browser.
+"""Widgets: the loop microscope and a slider over pictures, computed once, stepped in the browser.
 
 The state machines live in Python and can be moved by a test; the drawing code (view.js) is the
 same in JupyterLab and in the self-contained HTML that `.html()` returns.

@@ -96,7 +96,8 @@ class FrameStepper(Stepper):
             wrong = array[(array % 1 != 0) | (array < 0) | (array >= len(categories))]
             if wrong.size:
                 raise ValueError(
-                    f"frames hold {wrong[0]:g}: expected indices of the {len(categories)} categories"
+                    f"frames hold {wrong[0]:g}: expected indices of the "
+                    f"{len(categories)} categories"
                 )
         data, layout = pack({"frames": (array, 1)})
         self._shown = unpack(data, layout)["frames"]

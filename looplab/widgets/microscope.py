@@ -82,7 +82,7 @@ class LoopMicroscope(Stepper):
 
         channels, meta = {}, {}
         planes, meta["explained"] = _planes(states)
-        for who, (run, lens, path) in runs.items():
+        for who, (run, _, path) in runs.items():
             begin = run.start[item if run.start.shape[0] > item else 0].double()
             channels |= _positions(who, path, begin, planes)
             channels |= _distances(who, path, begin)
@@ -365,9 +365,9 @@ def _attention(who: str, trace: Trace, item: int, runs: int) -> dict:
         patterns = patterns.mean(2, keepdim=True)
     if patterns.numel() > MOST_BYTES:
         raise ValueError(
-            f"the attention of {patterns.shape[0]} loops and {patterns.shape[-1]} tokens would take "
-            f"{patterns.numel() / 1e6:.0f} MB in the browser: trace fewer loops or tokens, or leave "
-            '"attention" out of keep'
+            f"the attention of {patterns.shape[0]} loops and {patterns.shape[-1]} tokens would "
+            f"take {patterns.numel() / 1e6:.0f} MB in the browser: trace fewer loops or tokens, or "
+            'leave "attention" out of keep'
         )
     return {f"{who}.attention": (patterns.numpy(), 1)}
 

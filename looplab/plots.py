@@ -1,0 +1,294 @@
+"""Figures: each returns a Picture, which is the figure, the data it shows, and alt text from it."""
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+# Okabe and Ito's colours, told apart with any colour vision; line style and marker say it again.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DPI = 80
+RC = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",  # legible on a dark page too
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its data and its alt text; shows itself as PNG in a notebook."""
+
+    figure: Figure
+    alt: str
+    data: dict = field(default_factory=dict)
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        # No software version in the file: the same figure is the same bytes.
+        metadata = {"Software": None}
+        self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata=metadata)
+        return buffer.getvalue()
+
+    def save(self, path):
+        """Write the figure as PNG."""
+        with open(path, "wb") as file:
+            file.write(self.png())
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        data = {"image/png": self.png(), "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt}}
+
+    def __repr__(self):
+        return self.alt
+
+
+@contextmanager
+def drawing(width: float = 6.4, height: float = 3.4, columns: int = 1, rows: int = 1, **options):
+    """A new figure in looplab's style: `with drawing() as (figure, axes):`; pyplot stays out."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots(rows, columns, **options)
+
+
+def loss_curve(losses: Sequence[float] | Mapping[str, Sequence[float]], smooth: int = 20):
+    """Training loss [step] on a log axis, a running mean over `smooth` steps; one or several."""
+    runs = losses if isinstance(losses, Mapping) else {"loss": losses}
+    told = []
+    with drawing() as (figure, axes):
+        for n, (name, loss) in enumerate(runs.items()):
+            loss = np.asarray(loss, dtype=float)
+            width = min(smooth, len(loss))
+            mean = np.convolve(loss, np.ones(width) / width, mode="valid")
+            axes.semilogy(np.arange(width, len(loss) + 1), mean, label=name, **_look(n))
+            told.append(f"{name} falls from {mean[0]:.2g} to {mean[-1]:.2g} in {len(loss)} steps")
+        axes.set(xlabel="training step", ylabel=f"loss (mean of {smooth} steps)")
+        _legend(axes, len(runs))
+    return Picture(figure, "Training loss: " + "; ".join(told) + ".", dict(runs))
+
+
+def accuracy_by_loop(
+    accuracies: Mapping[str, Tensor],
+    trained: tuple[int, int] | None = None,
+    ylabel: str = "share right",
+):
+    """Accuracy [loop] of one or several models against the number of loops, log2 axis.
+
+    `trained` shades the range of loops used in training.
+    """
+    told, most = [], 1
+    with drawing() as (figure, axes):
+        for n, (name, values) in enumerate(accuracies.items()):
+            values = np.asarray(values, dtype=float)
+            loop = np.arange(1, len(values) + 1)
+            most = max(most, len(values))
+            axes.plot(loop, values, label=name, marker=MARKERS[n], markersize=4, **_look(n))
+            best = int(values.argmax())
+            told.append(
+                f"{name} starts at {values[0]:.2f}, is highest with {values[best]:.2f} at loop "
+                f"{best + 1} and ends at {values[-1]:.2f} after {len(values)}"
+            )
+        if trained:
+            axes.axvspan(*trained, color="0.9", zorder=0, label="loops in training")
+        axes.set_xscale("log", base=2)
+        ticks = [2**p for p in range(int(np.log2(most)) + 1)]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel="loops", ylabel=ylabel, ylim=(-0.03, 1.05))
+        _legend(axes, 2 if trained else len(accuracies))
+    return Picture(figure, f"{ylabel} by loop: " + "; ".join(told) + ".", dict(accuracies))
+
+
+def staircase(accuracy: Tensor, loops: Sequence[int] = (1, 2, 3, 4, 5, 6), what: str = "depth"):
+    """Accuracy [loop, difficulty] as a table of shaded numbers; rows are loops, from 1."""
+    table = torch.as_tensor(accuracy)[[loop - 1 for loop in loops]].numpy()
+    with drawing(6.4, 0.7 + 0.4 * len(loops)) as (figure, axes):
+        axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        axes.grid(False)
+        for row, column in np.ndindex(table.shape):
+            value = table[row, column]
+            if value == value:
+                colour = "black" if value > 0.6 else "white"
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+        axes.set_xticks(range(table.shape[1]))
+        axes.set_yticks(range(len(loops)), [str(loop) for loop in loops])
+        axes.set(xlabel=what, ylabel="loops")
+    solved = []
+    for loop, row in zip(loops, table, strict=True):
+        right = [d for d, value in enumerate(row) if value >= 0.9]
+        reach = next((d - 1 for d in range(len(row)) if d not in right), len(row) - 1)
+        solved.append(f"loop {loop} solves up to {reach}" if reach >= 0 else f"loop {loop} none")
+    return Picture(
+        figure, f"Accuracy by loop and {what}: " + ", ".join(solved) + ".", {"accuracy": table}
+    )
+
+
+def lines_by_layer(
+    values: Tensor,
+    ylabel: str,
+    log: bool = True,
+    floor: float | None = None,
+    names: Sequence[str] | None = None,
+    spread: Tensor | None = None,
+    first_loop: int = 1,
+):
+    """A quantity [loop, layer] with one line per layer; `floor` marks where noise begins.
+
+    `spread` [loop, layer] shades values plus and minus it. Source: the grouping "by layer" of
+    arXiv 2604.11791, figures 3 and 4.
+    """
+    values = torch.as_tensor(values).float()
+    told = []
+    with drawing() as (figure, axes):
+        loop = np.arange(first_loop, first_loop + len(values))
+        every = max(1, len(values) // 12)
+        for n in range(values.shape[1]):
+            name = names[n] if names else f"layer {n + 1}"
+            line = values[:, n].numpy()
+            if log:
+                line = np.where(line > 0, line, np.nan)
+            axes.plot(
+                loop, line, label=name, marker=MARKERS[n % 7], markevery=every, ms=5, **_look(n)
+            )
+            if spread is not None:
+                low, high = line - spread[:, n].numpy(), line + spread[:, n].numpy()
+                axes.fill_between(
+                    loop, np.maximum(low, 1e-9), high, color=PALETTE[n % 7], alpha=0.2
+                )
+            seen = line[np.isfinite(line)]
+            told.append(f"{name} goes from {seen[0]:.2g} to {seen[-1]:.2g}")
+        if floor is not None:
+            axes.axhspan(0 if not log else floor / 1e3, floor, color="0.9", zorder=0)
+            axes.text(loop[-1], floor, "float32 noise", ha="right", va="top", color="0.35")
+            seen = values[values > 0]
+            axes.set_ylim(bottom=max(float(seen.min()) / 3, floor / 1e2))
+        if log:
+            axes.set_yscale("log")
+        axes.set(xlabel="loop", ylabel=ylabel)
+        _legend(axes, values.shape[1])
+    return Picture(
+        figure,
+        f"{ylabel} over loops {loop[0]} to {loop[-1]}: " + "; ".join(told) + ".",
+        {"values": values},
+    )
+
+
+def cycle(pca, title: str = ""):
+    """The path of `measure.cycle_pca` in its plane: one marker per layer, late loops darker."""
+    points = torch.as_tensor(pca.points).numpy()
+    loops, layers, _ = points.shape
+    with drawing(5.2, 4.4) as (figure, axes):
+        path = points.reshape(-1, points.shape[-1])
+        axes.plot(path[:, 0], path[:, 1], color="0.75", linewidth=0.8, zorder=1)
+        last = np.concatenate([points[-1], points[-1, :1]])
+        axes.plot(last[:, 0], last[:, 1], color="black", linewidth=1.5, zorder=2)
+        for n in range(layers):
+            axes.scatter(
+                points[:, n, 0],
+                points[:, n, 1],
+                alpha=np.linspace(0.15, 1, loops),
+                color=PALETTE[n % 7],
+                marker=MARKERS[n % 7],
+                s=40,
+                zorder=3,
+                label=f"after layer {n + 1}",
+            )
+        share = [f"{100 * float(part):.0f} %" for part in pca.explained]
+        axes.set(xlabel=f"component 1 ({share[0]})", ylabel=f"component 2 ({share[1]})")
+        axes.set_title(title)
+        for handle in axes.legend().legend_handles:
+            handle.set_alpha(1)
+    reach = np.linalg.norm(path - path.mean(0), axis=1).max()
+    corners = np.linalg.norm(points[-1] - np.roll(points[-1], 1, axis=0), axis=1)
+    closing = np.linalg.norm(points[-1] - points[-2], axis=1).max()
+    alt = (
+        f"{title or 'Path'} in the plane of its two principal components ({share[0]} and "
+        f"{share[1]} of the variance): the {layers} layers end on points {corners.min():.2g} to "
+        f"{corners.max():.2g} apart, the whole path reaches {reach:.2g} from its middle, and the "
+        f"last loop moves no layer by more than {closing:.1g}."
+    )
+    return Picture(figure, alt, {"points": points})
+
+
+def mazes(tokens: Tensor, answers: Tensor, targets: Tensor, loops: Sequence[int]):
+    """A maze and what the model calls reachable after some loops: small pictures in a row.
+
+    tokens [cell] of flood fill (0 open, 1 wall, 2 start), answers [loop, cell] from loop 1,
+    targets [cell].
+    """
+    side = int(len(tokens) ** 0.5)
+    told = []
+    with drawing(1.9 * len(loops), 2.3, columns=len(loops)) as (figure, panels):
+        for panel, loop in zip(np.atleast_1d(panels), loops, strict=True):
+            answer = answers[loop - 1]
+            right = int(((answer == targets) | (tokens == 1)).sum())
+            reached = int(((answer == 1) & (tokens != 1)).sum())
+            told.append(f"{reached} cells at loop {loop}")
+            shade = torch.where(tokens == 1, 2, torch.where(answer == 1, 1, 0)).view(side, side)
+            colours = matplotlib.colors.ListedColormap(["white", "#56B4E9", "#333333"])
+            panel.imshow(shade, cmap=colours, vmin=0, vmax=2)
+            for row in range(side):
+                for column in range(side):
+                    cell = row * side + column
+                    if tokens[cell] == 2:
+                        panel.text(column, row, "S", ha="center", va="center", weight="bold")
+                    elif tokens[cell] != 1 and answer[cell] == 1:
+                        panel.plot(column, row, ".", color="#0072B2", markersize=4)
+            panel.set(xticks=[], yticks=[])
+            panel.set_title(f"loop {loop}: {right}/{len(tokens)}", fontsize=9)
+            panel.grid(False)
+            panel.spines[["top", "right"]].set_visible(True)
+    goal = int(((targets == 1) & (tokens != 1)).sum())
+    alt = (
+        f"Flood fill of a {side} by {side} maze: the model calls reachable "
+        + ", ".join(told)
+        + f"; {goal} cells are. S is the start, dark cells are walls, dotted blue cells are "
+        "called reachable."
+    )
+    return Picture(figure, alt, {"answers": answers})
+
+
+def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] | None = None):
+    """One horizontal bar per name, with its number written beside it."""
+    names = list(values)
+    with drawing(6.4, 0.6 + 0.38 * len(names)) as (figure, axes):
+        errors = [spread[name] for name in names] if spread else None
+        axes.barh(names, [values[name] for name in names], xerr=errors, color=PALETTE[0])
+        for row, name in enumerate(names):
+            axes.text(values[name], row, f" {values[name]:.2f}", va="center")
+        axes.invert_yaxis()
+        axes.set(xlabel=ylabel)
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.12)
+    told = "; ".join(f"{name} {value:.2f}" for name, value in values.items())
+    return Picture(figure, f"{ylabel}: {told}.", dict(values))
+
+
+def mark(picture: Picture, whose: str) -> Picture:
+    """Write into the corner of a figure whose code drew it: "yours" or "looplab's"."""
+    picture.figure.text(
+        0.995, 0.005, f"drawn with {whose} code", ha="right", va="bottom", fontsize=7, color="0.35"
+    )
+    return picture
+
+
+def _look(n: int) -> dict:
+    return {"color": PALETTE[n % 7], "linestyle": STYLES[n % 7]}
+
+
+def _legend(axes, lines: int):
+    if lines > 1:
+        axes.legend()

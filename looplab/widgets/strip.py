@@ -1,0 +1,113 @@
+"""Film strips: a few loops of a widget as one still picture, for pages without a live kernel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from looplab import plots
+
+
+def frame_strip(stepper, loops: Sequence[int]):
+    """Frames of a FrameStepper side by side; categories keep their colour, mark and hatching."""
+    meta = stepper.stage.meta
+    loops = [loop for loop in loops if meta["first"] <= loop <= meta["last"]]
+    kinds = meta["kinds"]
+    with plots.drawing(2.1 * len(loops), 2.9, columns=len(loops), squeeze=False) as (figure, grid):
+        for panel, loop in zip(grid[0], loops, strict=True):
+            values = np.asarray(stepper.picture_state(loop)["values"])
+            _frame(panel, values, kinds, meta)
+            panel.set_title(f"loop {loop}", fontsize=10)
+        if kinds:
+            from matplotlib.patches import Patch
+
+            handles = [
+                Patch(
+                    facecolor=kind["colour"],
+                    edgecolor="0.4",
+                    hatch="///" if kind["hatch"] else None,
+                    label=f"{kind['name']} ({kind['mark']})" if kind["mark"] else kind["name"],
+                )
+                for kind in kinds
+            ]
+            figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    alt = f"{meta['title']}. " + " ".join(stepper.describe(loop) for loop in loops)
+    return plots.Picture(figure, alt, {"loops": loops})
+
+
+def _frame(panel, values, kinds, meta):
+    from matplotlib.colors import ListedColormap
+
+    if kinds:
+        colours = ListedColormap([kind["colour"] for kind in kinds])
+        panel.imshow(values, cmap=colours, vmin=-0.5, vmax=len(kinds) - 0.5)
+        for row, column in np.ndindex(values.shape):
+            kind = kinds[int(values[row, column])]
+            if kind["mark"]:
+                dark = kind["colour"] in ("#0072B2", "#4d4d4d")
+                panel.text(
+                    column,
+                    row,
+                    kind["mark"],
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if dark else "black",
+                )
+            if kind["hatch"]:
+                panel.add_patch(_cell(row, column))
+    else:
+        panel.imshow(values, cmap="Blues", vmin=meta["low"], vmax=meta["high"])
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    panel.spines[["top", "right"]].set_visible(True)
+
+
+def _cell(row, column):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(
+        (column - 0.5, row - 0.5), 1, 1, fill=False, hatch="///", edgecolor="white", linewidth=0
+    )
+
+
+def microscope_strip(microscope, loops: Sequence[int]):
+    """A LoopMicroscope at some loops: the token's path so far, and every token's answer."""
+    meta = microscope.stage.meta
+    loops = [loop for loop in loops if 1 <= loop <= meta["last"]]
+    token = microscope.token
+    lens = "main.answers" in microscope._shown
+    rows = 2 if lens else 1
+    with plots.drawing(
+        2.2 * len(loops), 2.3 * rows + 0.3, columns=len(loops), rows=rows, squeeze=False
+    ) as (figure, grid):
+        left, right, low, high = meta["extent"][token]
+        edge = 0.08 * max(right - left, high - low)  # room for the markers
+        path = microscope._shown["main.points"][:, :, token]  # [loop, layer, 2]
+        for panel, loop in zip(grid[0], loops, strict=True):
+            so_far = path[:loop].reshape(-1, 2)
+            panel.plot(so_far[:, 0], so_far[:, 1], color="0.75", linewidth=0.8)
+            for layer in range(path.shape[1]):
+                panel.plot(
+                    *path[loop - 1, layer],
+                    marker=plots.MARKERS[layer % 7],
+                    color=plots.PALETTE[layer % 7],
+                    linestyle="",
+                    label=f"layer {layer + 1}",
+                )
+            panel.set(xlim=(left - edge, right + edge), ylim=(low - edge, high + edge))
+            panel.set(xticks=[], yticks=[])
+            panel.set_title(f"loop {loop}", fontsize=10)
+        grid[0][0].set_ylabel(f"states of token {meta['labels'][token]}", fontsize=8)
+        if lens:
+            for panel, loop in zip(grid[1], loops, strict=True):
+                panel.imshow(microscope._shown["main.answers"][loop], cmap="Blues", vmin=0, vmax=1)
+                for row, answer in enumerate(meta["targets"] or []):
+                    panel.plot(answer, row, "x", color="#D55E00", markersize=5)
+                panel.set(xticks=[], yticks=[])
+                panel.grid(False)
+            told = "token by answer" + (", x right" if meta["targets"] else "")
+            grid[1][0].set_ylabel(told, fontsize=8)
+        handles, labels = grid[0][-1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
+    alt = f"{meta['title']}. " + " ".join(microscope.describe(loop) for loop in loops)
+    return plots.Picture(figure, alt, {"loops": loops})
