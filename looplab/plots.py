@@ -196,21 +196,13 @@ def cycle(pca, title: str = ""):
         last = np.concatenate([points[-1], points[-1, :1]])
         axes.plot(last[:, 0], last[:, 1], color="black", linewidth=1.5, zorder=2)
         for n in range(layers):
-            axes.scatter(
-                points[:, n, 0],
-                points[:, n, 1],
-                alpha=np.linspace(0.15, 1, loops),
-                color=PALETTE[n % 7],
-                marker=MARKERS[n % 7],
-                s=40,
-                zorder=3,
-                label=f"after layer {n + 1}",
-            )
+            look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "s": 40, "zorder": 3}
+            axes.scatter(*points[:, n, :2].T, alpha=np.linspace(0.15, 1, loops), **look)
+            axes.scatter(*points[-1, n, :2], label=f"after layer {n + 1}", **look)
         share = [f"{100 * float(part):.0f} %" for part in pca.explained]
         axes.set(xlabel=f"component 1 ({share[0]})", ylabel=f"component 2 ({share[1]})")
         axes.set_title(title)
-        for handle in axes.legend().legend_handles:
-            handle.set_alpha(1)
+        axes.legend()
     reach = np.linalg.norm(path - path.mean(0), axis=1).max()
     corners = np.linalg.norm(points[-1] - np.roll(points[-1], 1, axis=0), axis=1)
     closing = np.linalg.norm(points[-1] - points[-2], axis=1).max()

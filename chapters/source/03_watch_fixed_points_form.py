@@ -1,0 +1,586 @@
+# ---
+# jupyter:
+#   looplab:
+#     chapter: "03"
+#     title: Watch fixed points form
+#     minutes: 50
+#     needs: chapter 02, or PyTorch and attention
+#     learn: measure whether a loop comes to rest, see its cycle, and rotate it
+# ---
+
+# %% [markdown] id="title"
+# # 03 · Watch fixed points form
+#
+# *50 minutes · a laptop CPU · you should know PyTorch and what attention is; chapter 02 helps*
+#
+# A looped transformer sends its state through the same layers again and again. What happens to
+# the state after the tenth pass, the thirtieth, the hundredth? It could grow, wander, go round in
+# circles. In this chapter you watch it do something else: every layer settles on a point of its
+# own, and the pass becomes a closed tour from point to point that is walked for ever.
+#
+# **You will be able to**
+#
+# - measure whether a loop comes to rest, how fast, and when to distrust the number;
+# - see the cycle of per-layer fixed points in a plane, and say what it means;
+# - prove and check that every layer has a fixed point if the whole block has one;
+# - tell a resting loop from a loop in which nothing happens any more.
+#
+# Every claim carries a label: **proved** (a few lines of algebra), **measured here** (a cell
+# recomputes it), or **reported** (in a paper, with its number). The paper behind the chapter is
+# Blayney et al., *A Mechanistic Analysis of Looped Reasoning Language Models*
+# ([arXiv 2604.11791](https://arxiv.org/abs/2604.11791)); C1, C2, C4, C6 and C7 are its claims in
+# this course's numbering.
+
+# %% id="set-up"
+import torch
+
+from looplab import LoopedTransformer, checkpoints, measure, plots, tasks, trace
+from looplab.exercises import check, scoreboard, todo, whose
+from looplab.widgets import LoopMicroscope
+
+# %% [markdown] id="model-intro"
+# ## The model on the bench
+#
+# Our **hero model** finds roots. Its input is a small forest: each token carries a node's label
+# and its parent's label, and for every node the model must name the root of its tree. It has no
+# prelude and no coda. Its core is three layers, looped, with the input injected at the start of
+# each pass: $(0, 3{\otimes}l, 0)_I$ in the paper's notation. It was trained with 3 to 6 loops, from
+# a *random* state each time. Training took less than a minute; the script is
+# `data/make_checkpoints.py`.
+#
+# We run it for 96 loops, sixteen times more than it ever saw, and record the state after every
+# layer of every loop. `trace` gives one tensor, and its first two axes are the loop and the layer.
+
+# %% id="run-hero"
+hero = checkpoints.load("hero")
+forests = tasks.find_root(16, torch.Generator().manual_seed(7), max_depth=8)
+run = trace(
+    hero,
+    forests.tokens,
+    loops=96,
+    keep=("states", "attention"),
+    generator=torch.Generator().manual_seed(0),
+)
+print(hero.config.notation, "parameters:", sum(p.numel() for p in hero.parameters()))
+print("states [loop, layer, batch, token, width]:", list(run.states.shape))
+
+# %% [markdown] id="predict"
+# ## Predict
+#
+# Before you look: by which factor does the distance between the state and its resting place
+# shrink with **each loop**? Write a number between 0 and 1. A factor of 0.99 means a slow creep,
+# 0.5 halves the distance every loop, 1 means it never comes to rest. There is no mark for this;
+# a wrong guess is what makes the answer stick.
+
+# %% id="predict-cell"
+my_rate = 0.9  # your guess
+
+# %% [markdown] id="explore"
+# ## Explore
+#
+# The loop microscope shows one run from four sides, all moved by one slider: where the state of
+# the chosen token is after each layer (in the plane of its own path), how far each layer is from
+# its final state (logarithmic), what the model would answer if it stopped now, and where the
+# chosen layer looks. First a film strip, which also reads without a running kernel; then the
+# instrument itself. Press play, or click the picture and use the arrow keys. *Hold* pins a loop
+# as a ghost to compare with.
+
+# %% id="microscope-strip"
+deep = int(forests.difficulty.max(1).values.argmax())  # the forest with the deepest node
+microscope = LoopMicroscope(
+    run,
+    hero,
+    item=deep,
+    token=int(forests.difficulty[deep].argmax()),
+    targets=forests.targets,
+)
+microscope.film_strip(loops=(1, 2, 3, 6, 12))
+
+# %% id="microscope"
+microscope
+
+# %% [markdown] id="explore-questions"
+# Things to look for. At which loop does the deepest node's answer become right? Does the
+# state stop moving at that loop, or go on? Do the three layers end on the same point?
+
+# %% [markdown] id="ex1-card"
+# ## Build 1: is it still moving?
+#
+# The plainest question about a loop: how far does the state travel from one loop to the next,
+# **at the same layer**? If $h_{t,\ell}$ is the state after layer $\ell$ of loop $t$, the step size
+# is $\lVert h_{t,\ell} - h_{t-1,\ell} \rVert_2$.
+#
+# **Exercise 03.1 · step size** · easy · core · 4 minutes · *idea: compare loops, not layers*
+
+# %% id="step-size-answer" role="answer" ex="03.1"
+# exercise 03.1
+def step_size(states):
+    """Length of each step the state takes: [loop, ..., width] -> [loop - 1, ...]."""
+    # --- solution
+    return (states[1:] - states[:-1]).norm(dim=-1)
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+# %% id="step-size-check" role="check" ex="03.1"
+step_size = check("03.1", step_size)
+
+# %% [markdown] id="ex1-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# The loop is the first axis. Which two slices of it stand one loop apart?
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# Subtract all loops but the last from all loops but the first, then measure along the last axis.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# <code>later = states[1:]</code>, <code>earlier = states[:-1]</code>; the length of a vector along
+# axis -1 is <code>.norm(dim=-1)</code>.
+# </details>
+#
+# [Solution](solved/03_watch_fixed_points_form.ipynb)
+
+# %% id="steps-figure"
+steps = step_size(run.states)  # [loop - 1, layer, batch, token]
+size = run.states[1:].norm(dim=-1)
+picture = plots.lines_by_layer(
+    (steps / size).mean((2, 3)), "step / length of the state", floor=1e-6, first_loop=2
+)
+plots.mark(picture, whose("03.1"))
+
+# %% [markdown] id="c4-text"
+# **C4, measured here.** The steps shrink at every layer, by the same factor loop after loop, until
+# they reach a floor. **Reported:** the same for all models of the paper (its figure 3).
+#
+# The floor is not the model's. A float32 number carries about seven digits, so a state computed
+# through three layers flickers in its last digits for ever. Let us see what double precision does.
+
+# %% id="floor"
+def relative_steps(model, tokens, loops, dtype):
+    """Relative step of the end of each loop, mean over tokens: [loop - 1]."""
+    copy = LoopedTransformer(model.config).to(dtype)
+    copy.load_state_dict(model.state_dict())
+    result = trace(copy, tokens, loops, keep=(), generator=torch.Generator().manual_seed(0))
+    return measure.relative_step(result.loop_ends).mean((1, 2))
+
+
+floors = {
+    name: relative_steps(hero, forests.tokens, 96, dtype)
+    for name, dtype in {"float32": torch.float32, "float64": torch.float64}.items()
+}
+for name, relative in floors.items():
+    print(f"{name}: step at loop 96 is about 1e{relative[-1].log10().round().int().item()}")
+
+# %% [markdown] id="floor-text"
+# The state goes on settling in float64 where float32 had stopped. So "it converged to 1e-7"
+# is a statement about the arithmetic. Whenever you read that a loop converged, ask in which
+# precision; the same run in bfloat16 could not tell 1e-2 from rest.
+
+# %% [markdown] id="ex2-card"
+# ## Build 2: how far from where it ends?
+#
+# Small steps alone prove little: the harmonic series takes ever smaller steps and walks to
+# infinity. So we also measure the distance to a resting place. We do not know the true fixed
+# point; the paper takes the state after recurrence 128 instead and calls it the *approximate fixed
+# point*. Which recurrence plays that part is a choice, so it is an argument.
+#
+# **Exercise 03.2 · distance to the limit** · easy · core · 5 minutes · *idea: a reference far
+# beyond the loops you look at*
+
+# %% id="distance-answer" role="answer" ex="03.2"
+# exercise 03.2
+def distance_to_limit(states, limit):
+    """Distance of every state to the state after recurrence `limit`, which counts from 1.
+
+    [loop, ..., width] -> [loop, ...]
+    """
+    # --- solution
+    return (states - states[limit - 1]).norm(dim=-1)
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+# %% id="distance-check" role="check" ex="03.2"
+distance_to_limit = check("03.2", distance_to_limit)
+
+# %% [markdown] id="ex2-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# Recurrence 1 is the first state. Where is it in a Python sequence?
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# Pick one state along the first axis, subtract it from all of them, measure along the last axis.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# <code>point = states[limit - 1]</code> has one axis fewer than <code>states</code>; subtraction
+# broadcasts over the loops.
+# </details>
+#
+# [Solution](solved/03_watch_fixed_points_form.ipynb)
+
+# %% id="distance-figure"
+limit = 96
+point_size = run.states[limit - 1].norm(dim=-1)
+distance = (distance_to_limit(run.states, limit) / point_size).mean((2, 3))  # [loop, layer]
+picture = plots.lines_by_layer(distance[:40], "distance / length of the fixed point", floor=1e-6)
+plots.mark(picture, whose("03.2"))
+
+# %% id="rate"
+rate = measure.contraction_rate(distance).mean().item()
+settled = measure.settling_loop(run.states[:, -1], tolerance=0.01).float()
+print(f"measured factor per loop {rate:.2f}, your guess {my_rate:.2f}")
+print(f"within 1 % of the fixed point from loop {settled.mean():.1f} on (mean over tokens)")
+
+# %% [markdown] id="c6-text"
+# **C6, measured here.** A straight line on a log axis: the distance shrinks by a constant factor
+# per loop, so the hero is *contracting*. **Reported:** Huginn-0125 and the retrofitted models
+# reach a fixed point per layer within one or two recurrences; Ouro 1.4B does not (figure 4).
+# Ours takes a few loops more than those, as the cell above says.
+
+# %% [markdown] id="controls-text"
+# ### Controls
+#
+# Is this what *training* does, or what *looping* does, or neither? Four models answer, each over
+# three random seeds where nothing was trained:
+#
+# - the hero itself;
+# - **untrained**: the same architecture, random weights;
+# - **no injection**: untrained, pre-norm, and the input is never injected again;
+# - the **unrolled twin**: as many layers as six loops of the hero, each with weights of its own,
+#   trained on the same task. It has no seventh loop to run, so all we can ask is whether its
+#   steps shrink over the six it has.
+
+# %% id="controls"
+from dataclasses import replace  # noqa: E402
+
+
+def at_rest(model, loops):
+    """Mean relative step at the last loop, and least cosine between the layers' points."""
+    result = trace(model, forests.tokens, loops, generator=torch.Generator().manual_seed(0))
+    step = measure.relative_step(result.loop_ends)[-1].mean().item()
+    return step, measure.min_layer_cosine(result.states).mean().item()
+
+
+def untrained(seed, **settings):
+    torch.manual_seed(seed)
+    return LoopedTransformer(replace(hero.config, **settings)).eval()
+
+
+recall_free = {"norm": "pre", "injection": "none", "start": "input"}
+measured = {
+    "hero": [at_rest(hero, 96)],
+    "untrained": [at_rest(untrained(seed), 96) for seed in range(3)],
+    "no injection": [at_rest(untrained(seed, **recall_free), 96) for seed in range(3)],
+    "unrolled twin": [at_rest(checkpoints.load("hero-unrolled"), 6)],
+}
+print("                loops   step at the end      least cosine between layers")
+for name, rows in measured.items():
+    step, cosine = torch.tensor(rows).T
+    loops = 6 if name == "unrolled twin" else 96
+    print(
+        f"{name:14s} {loops:6d}   {step.min():.0e} to {step.max():.0e}   "
+        f"{cosine.min():.2f} to {cosine.max():.2f}"
+    )
+
+# %% [markdown] id="controls-result"
+# Read the table row by row.
+#
+# *Untrained, with injection*, comes to rest as well. So rest is a property of the architecture
+# here, not an achievement of training. What training changed is the last column: before it,
+# the three layers rest on nearly the same point; after it, they stand far apart.
+#
+# *Without injection* the steps are much larger after the same 96 loops and the layers' states point
+# the same way. That is the degenerate case we come to below.
+#
+# The *unrolled twin* is still taking large steps in its sixth and last block. Equal compute, no
+# shared weights: nothing asks it to settle.
+#
+# One published seed is one data point. The card of the checkpoint keeps all three:
+
+# %% id="hero-seeds"
+for result in checkpoints.card("hero")["results by seed"]:
+    rest = result["at rest"]
+    print(
+        f"seed {result['seed']}: relative step at loop 96 {rest['relative step at loop 96']:.0e}, "
+        f"least cosine between layers {rest['min layer cosine']:.2f}"
+    )
+
+# %% [markdown] id="ex3-card"
+# ## Build 3: see the cycle
+#
+# Three layers, three resting points: within one pass the state must travel from the first to the
+# second, to the third, and (through the injection) back. In 32 dimensions nobody can see that,
+# so we look at it in the plane in which the path of one token spreads most: its first two
+# principal components, fitted on the states of **all layers and loops together**.
+#
+# **Exercise 03.3 · the plane of the cycle** · medium · core · 8 minutes · *idea: one plane for all
+# layers, or the picture lies*
+
+# %% id="cycle-answer" role="answer" ex="03.3"
+# exercise 03.3
+def cycle_points(path):
+    """Coordinates of one token's path in its plane of largest variance.
+
+    [loop, layer, width] -> [loop, layer, 2]
+    """
+    # --- solution
+    flat = path.flatten(0, 1)  # [loop * layer, width]
+    mean = flat.mean(0)
+    axes = torch.linalg.svd(flat - mean, full_matrices=False)[2][:2]  # [2, width]
+    return (path - mean) @ axes.T
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+# %% id="cycle-check" role="check" ex="03.3"
+cycle_points = check("03.3", cycle_points)
+
+# %% [markdown] id="ex3-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# Principal components describe the spread around a mean. Which mean, and of how many points?
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# Put loops and layers on one axis, subtract the mean, take the two leading right singular vectors,
+# and project the centred path on them.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# <code>flat = path.flatten(0, 1)</code>; the rows of
+# <code>torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2]</code> are the components,
+# largest first. scikit-learn's <code>PCA(2)</code> does it too.
+# </details>
+#
+# [Solution](solved/03_watch_fixed_points_form.ipynb)
+
+# %% id="cycle-figure"
+token = microscope.token
+path = run.states[:32, :, deep, token]  # [loop, layer, width]
+points = cycle_points(path)
+picture = plots.cycle(
+    measure.cycle_pca(path)._replace(points=points), "The hero walks its cycle, loops 1 to 32"
+)
+plots.mark(picture, whose("03.3"))
+
+# %% id="cycle-numbers"
+late = run.states[15:32]  # loops 16 to 32 [loop, layer, batch, token, width]
+wobble = (late - late.mean(0)).norm(dim=-1).amax((0, 1))  # [batch, token]
+corner = (late[-1] - late[-1].roll(1, dims=0)).norm(dim=-1).amax(0)  # longest side of the cycle
+print(f"loops 16 to 32 stay within {(wobble / corner).max().item():.0e} of the cycle's longest side")
+
+# %% [markdown] id="c7-text"
+# **C7, measured here.** From loop 16 on, all tours lie on top of each other. The black triangle is
+# the cycle: the state does not rest in the sense of standing still. It rests in the sense of
+# coming back, layer by layer. **Reported:** the same for retrofitted Llama (figure 5); there
+# recurrences 16 to 32 overlap.
+
+# %% [markdown] id="proof"
+# ## Why every layer has a point of its own
+#
+# Write the core as $S = B_3 \circ B_2 \circ B_1$ (with the injection inside $B_1$), and suppose it
+# has a fixed point, $S(x) = x$. **Proved** (C1, Prop. 4.1 of the paper): apply $B_1$ to both sides,
+#
+# $$B_1(B_3(B_2(B_1(x)))) = B_1(x).$$
+#
+# With $y = B_1(x)$ this reads $(B_1 \circ B_3 \circ B_2)(y) = y$: the *rotated* core
+# $B_1 \circ B_3 \circ B_2$ has the fixed point $y$. Apply $B_2$ next, and so on round the circle.
+# So if the whole block comes to rest, the state after each layer does too, each on its own point.
+#
+# There is one way for these points not to differ (C2): if every $B_\ell$ leaves $x$ as it is. Then
+# the points coincide, and the layers have stopped doing anything. The paper calls that fixed point
+# degenerate. The last column of the table above told the two apart.
+#
+# **Exercise 03.4 · rotate the core** · medium · stretch · 10 minutes · *idea: where a tour begins is
+# a matter of taste, the order is not*
+#
+# You get the layers as a list of functions, and the injection as a function of the state. A pass
+# that starts at layer `first` runs to the last layer, goes round, and ends in front of layer
+# `first`. The injection always stands directly in front of layer 0.
+
+# %% id="rotate-answer" role="answer" ex="03.4"
+# exercise 03.4
+def rotated_pass(layers, inject, z, first):
+    """One whole pass from the state `z` in front of layer `first`, and round to it again."""
+    # --- solution
+    for n in range(len(layers)):
+        layer = (first + n) % len(layers)
+        if layer == 0:
+            z = inject(z)
+        z = layers[layer](z)
+    return z
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+# %% id="rotate-check" role="check" ex="03.4"
+rotated_pass = check("03.4", rotated_pass)
+
+# %% [markdown] id="ex4-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# With three layers and <code>first = 1</code> the order is layer 1, layer 2, injection, layer 0.
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# Count through all layers with a remainder; whenever it is layer 0's turn, inject first.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# <code>for n in range(len(layers)): layer = (first + n) % len(layers)</code>, and inside the loop
+# <code>if layer == 0: z = inject(z)</code>.
+# </details>
+#
+# [Solution](solved/03_watch_fixed_points_form.ipynb)
+
+# %% id="rotate-measure"
+core, x = hero.cores[0], hero.encode(forests.tokens)
+where = hero._geometry(x)
+layers = [lambda z, layer=layer: layer(z, where, None, 0, 0, "core") for layer in core.layers]
+print("relative change over one whole pass, largest of all tokens")
+for first in range(3):
+    settled = run.states[-1, first - 1]  # the state in front of layer `first`, after 96 loops
+    fresh = run.states[0, first - 1] if first else run.start
+    moved = []
+    for before in (settled, fresh):
+        with torch.no_grad():
+            after = rotated_pass(layers, lambda z: core.injection(z, x), before, first)
+        moved.append(((after - before).norm(dim=-1) / before.norm(dim=-1)).max().item())
+    print(f"start at layer {first}: after 96 loops {moved[0]:.0e}, after at most one {moved[1]:.0e}")
+
+# %% [markdown] id="c1-text"
+# **C1, measured here.** After 96 loops a whole pass from *any* of the three layers brings the
+# state back to within float32 rounding. A state that has not settled is thrown far: the small
+# numbers are not an accident of the measure.
+
+# %% [markdown] id="ex5-card"
+# ## Build 5: does it matter where the loop begins?
+#
+# The hero starts from noise. If one input has one fixed point, all starts must end in it. This is
+# called *path independence* (Anil et al. 2022,
+# [arXiv 2211.09961](https://arxiv.org/abs/2211.09961)): the answer depends on the question, not
+# on the way.
+#
+# **Exercise 03.5 · many starts** · medium · core · 6 minutes · *idea: compare every pair, with a
+# unit*
+
+# %% id="spread-answer" role="answer" ex="03.5"
+# exercise 03.5
+def spread(ends):
+    """Largest distance between two runs' ends, in units of the mean length of the ends.
+
+    [start, ..., width] -> [...]
+    """
+    # --- solution
+    distance = (ends[:, None] - ends[None]).norm(dim=-1)  # [start, start, ...]
+    return distance.amax((0, 1)) / ends.norm(dim=-1).mean(0)
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+# %% id="spread-check" role="check" ex="03.5"
+spread = check("03.5", spread)
+
+# %% [markdown] id="ex5-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# Ten ends have forty-five pairs. Broadcasting can subtract all of them at once.
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# Give the ends a second start axis, subtract, measure along the last axis, take the largest over
+# both start axes, and divide by the mean length.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# <code>ends[:, None] - ends[None]</code> has shape [start, start, ..., width].
+# </details>
+#
+# [Solution](solved/03_watch_fixed_points_form.ipynb)
+
+# %% id="spread-measure"
+starts = torch.Generator().manual_seed(5)
+with torch.no_grad():
+    ends = torch.stack(
+        [hero(forests.tokens, 64, generator=starts).state for _ in range(10)]
+    )  # [start, batch, token, width]
+wild = measure.path_independence(hero, forests.tokens, 64, starts=10, std=10.0, generator=starts)
+forgetful = measure.path_independence(
+    untrained(0, **recall_free), forests.tokens, 64, starts=10, generator=starts
+)
+for name, these in {
+    "hero, starts as in training": ends,
+    "hero, starts 16 times as large": wild.ends,
+    "no injection, untrained": forgetful.ends,
+}.items():
+    apart = spread(these)
+    print(f"{name:31s} median spread {apart.median():.0e}, largest {apart.max():.0e}")
+
+# %% [markdown] id="spread-text"
+# **Measured here.** From starts as in training and from much wilder ones the hero ends in the
+# same place for nearly every token (look at the largest number: a token that has a second resting
+# place would show there). Without injection the end depends on the start: the loop was given
+# nothing else to depend on.
+
+# %% [markdown] id="open-question"
+# ### An open question (no check)
+#
+# The hero's answers are right within a few loops, but its state goes on settling for some fifteen
+# more. Are those loops wasted? Find an experiment that would tell: for instance, stop at the loop
+# where the answer is right, nudge the state a little, and see which loop count recovers better.
+# There is no reference answer; if yours surprises you, repeat it with another seed.
+
+# %% [markdown] id="interpret"
+# ## Interpret
+#
+# - "Fixed point" in a looped transformer means a **cycle of points**, one per layer. A pass
+#   re-enacts the same tour, so it can re-enact the same *function* on every visit.
+# - Rest came from the architecture: injection and norms. What training put into it is
+#   the **tour**: layers that do different things stand on different points.
+# - A run at rest is not a run that is right. Both must be measured, and chapter 06 shows a model
+#   that settles on wrong answers.
+# - All of this is one small model on one task. The paper reports it for models up to billions of
+#   parameters; chapter 10 points the same functions at their checkpoints.
+#
+# ## Key points
+#
+# 1. Compare the same layer across loops; the axis order `[loop, layer, ...]` keeps you honest.
+# 2. A step size needs a noise floor, a distance needs a reference far beyond the loops you plot.
+# 3. If the block has a fixed point, every rotation of it has one (proved).
+# 4. Distinct points mean a working loop; coinciding ones a loop in which nothing happens.
+# 5. One end from many starts: the answer depends on the question alone.
+
+# %% [markdown] id="questions"
+# ## Five questions
+#
+# 1. The steps of a run fall like $1/t$. Has it converged?
+# <details><summary>Answer</summary>
+# No. The sum of the steps grows without bound, so the state may still walk anywhere. Its distance
+# to a later reference would not fall on a straight line on a log axis.
+# </details>
+#
+# 2. You plot the distance to the state of loop 8 and it is exactly 0 at loop 8. What follows?
+# <details><summary>Answer</summary>
+# Nothing: the reference is at distance 0 from itself. Take a reference far beyond the loops shown.
+# </details>
+#
+# 3. A core of four layers has a fixed point. How many fixed points do its rotations have?
+# <details><summary>Answer</summary>
+# One for each rotation, four in all; they may coincide only if every layer leaves the state alone.
+# </details>
+#
+# 4. All layers of a run rest on the same point. Good news?
+# <details><summary>Answer</summary>
+# It is at rest, but degenerate: no layer changes the state any more, so looping does nothing.
+# </details>
+#
+# 5. In bfloat16 a run's relative steps stay at 0.01. Orbit or fixed point?
+# <details><summary>Answer</summary>
+# You cannot tell: 0.01 is about the rounding of bfloat16. Repeat it in float32.
+# </details>
+
+# %% [markdown] id="scoreboard-text"
+# ## Scoreboard
+#
+# Whose code drew the figures above?
+
+# %% id="scoreboard"
+scoreboard("03")
+
+# %% [markdown] id="read-on"
+# ## Read on
+#
+# - Back: [02 Train a tiny loop](02_train_a_tiny_loop.ipynb), where the staircase comes from.
+# - Blayney et al., [arXiv 2604.11791](https://arxiv.org/abs/2604.11791), sections 3 and 4: the same
+#   figures for Huginn-0125, Ouro and retrofitted Llama.
+# - Anil et al., [arXiv 2211.09961](https://arxiv.org/abs/2211.09961): path independence and upward
+#   generalisation.

@@ -1,0 +1,52 @@
+"""Every check passes its reference, knows its stub, and names each typical mistake."""
+
+import importlib
+import time
+
+import pytest
+
+from looplab.exercises import exercise, exercises, judge, todo
+
+CHAPTERS = ("02", "03")
+BANKS = {number: importlib.import_module(f"wrong_answers.ch{number}").BANK for number in CHAPTERS}
+TASKS = [task for number in CHAPTERS for task in exercises(number)]
+WRONG = [
+    (id, answer, hint)
+    for bank in BANKS.values()
+    for id, rows in bank.items()
+    for answer, hint in rows
+]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
+@pytest.mark.parametrize("seed", [0, 1, 12345])
+def test_the_reference_passes(task, seed):
+    begin = time.process_time()
+    verdict = judge(task, task.reference, seed)
+    assert verdict.kind == "passed", verdict.mistake
+    assert time.process_time() - begin < 1
+    assert verdict.values
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
+def test_the_stub_is_not_attempted(task):
+    def stub(*arguments, **keywords):
+        return todo()
+
+    assert judge(task, stub).kind == "not attempted"
+    assert judge(task, todo).kind == "not attempted"
+
+
+@pytest.mark.parametrize(("id", "answer", "hint"), WRONG)
+def test_a_wrong_answer_gets_its_own_hint(id, answer, hint):
+    verdict = judge(exercise(id), answer)
+    assert verdict.kind == "not yet", verdict
+    assert hint in verdict.mistake
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
+def test_the_bank_is_full_and_its_hints_differ(task):
+    rows = BANKS[task.id[:2]][task.id]
+    hints = {judge(task, answer).mistake for answer, _ in rows}
+    assert 3 <= len(rows) <= 6
+    assert len(hints) == len(rows)
