@@ -19,7 +19,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
-@pytest.mark.parametrize("seed", [0, 1, 12345])
+@pytest.mark.parametrize("seed", range(10))
 def test_the_reference_passes(task, seed):
     begin = time.process_time()
     verdict = judge(task, task.reference, seed)

@@ -119,6 +119,7 @@ def rotated_pass(answer, seed):
 
 def spread(answer, seed):
     ends = _draw(seed, 4, 3, 5)  # [start, token, width]
+    ends[1], ends[2] = ends[1] + 4, ends[2] - 4  # the widest pair is not one with the first start
     result = expect_tensor(ask(answer, ends), (3,))
     distance = (ends[:, None] - ends[None]).norm(dim=-1)  # [start, start, token]
     size = ends.norm(dim=-1).mean(0)
