@@ -67,9 +67,9 @@ def trained_on(about, config, recipe, half=False):
     return Model(about, config, find_root, find_root_beyond, recipe, half)
 
 
-def flooded(about, config, recipe):
+def flooded(about, config, recipe, half=False):
     """A flood-fill model."""
-    return Model(about, config, flood, flood_beyond, recipe)
+    return Model(about, config, flood, flood_beyond, recipe, half)
 
 
 MODELS = {
@@ -108,6 +108,7 @@ MODELS = {
         "equal compute: sixteen layers with weights of their own",
         FLOOD.unrolled(8),
         replace(flood_recipe, loops=8),
+        half=True,
     ),
     "flood-shallow": flooded(
         "equal parameters: two layers passed once",

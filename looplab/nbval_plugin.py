@@ -33,8 +33,8 @@ class WatchedKernel(kernel.RunningKernel):
     """nbval's kernel, watched while a cell runs."""
 
     def __init__(self, *arguments, **keywords):
+        self.waiting, self.seen = deque(), 0  # first: starting the kernel reads messages
         super().__init__(*arguments, **keywords)
-        self.waiting, self.seen = deque(), 0
 
     def await_reply(self, msg_id, timeout=None):
         end = time.monotonic() + (timeout or 3600)

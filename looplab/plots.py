@@ -122,7 +122,9 @@ def staircase(accuracy: Tensor, loops: Sequence[int] = (1, 2, 3, 4, 5, 6), what:
             value = table[row, column]
             if value == value:
                 colour = "black" if value > 0.6 else "white"
-                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+                small = {"fontsize": 8} if table.shape[1] > 12 else {}
+                digits = f"{value:.1f}" if table.shape[1] > 12 else f"{value:.2f}"
+                axes.text(column, row, digits, ha="center", va="center", color=colour, **small)
         axes.set_xticks(range(table.shape[1]))
         axes.set_yticks(range(len(loops)), [str(loop) for loop in loops])
         axes.set(xlabel=what, ylabel="loops")
@@ -271,9 +273,8 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
 
 def mark(picture: Picture, whose: str) -> Picture:
     """Write into the corner of a figure whose code drew it: "yours" or "looplab's"."""
-    picture.figure.text(
-        0.995, 0.005, f"drawn with {whose} code", ha="right", va="bottom", fontsize=7, color="0.35"
-    )
+    told = f"drawn with {'your own' if whose == 'yours' else whose} code"
+    picture.figure.text(0.995, 0.005, told, ha="right", va="bottom", fontsize=7, color="0.35")
     return picture
 
 

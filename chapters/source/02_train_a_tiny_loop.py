@@ -110,6 +110,7 @@ my_loops_for_depth_11 = 11  # your guess
 # **Exercise 02.1 · draw the number of loops** · easy · core · 4 minutes · *idea: randomness from a
 # generator, so that a run can be repeated*
 
+
 # %% id="draw-answer" role="answer" ex="02.1"
 # exercise 02.1
 def draw_loops(low, high, generator):
@@ -119,6 +120,7 @@ def draw_loops(low, high, generator):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="draw-check" role="check" ex="02.1"
 draw_loops = check("02.1", draw_loops)
@@ -147,6 +149,7 @@ draw_loops = check("02.1", draw_loops)
 # **Exercise 02.2 · cut the gradient** · medium · core · 6 minutes · *idea: a state can be handed on
 # without its history*
 
+
 # %% id="cut-answer" role="answer" ex="02.2"
 # exercise 02.2
 def run_loops(step, z, loops, grad_loops):
@@ -160,6 +163,7 @@ def run_loops(step, z, loops, grad_loops):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="cut-check" role="check" ex="02.2"
 run_loops = check("02.2", run_loops)
@@ -228,8 +232,7 @@ picture = plots.loss_curve(losses)
 plots.mark(picture, whose("02.2"))
 
 # %% [markdown] id="checkpoint-text"
-# Your model and ours were trained alike, and both tell the story below. To keep the text true on
-# every machine we go on with the committed one, `root-k1`. Put your own in its place by changing
+# Your model and ours were trained almost alike. To keep the text true on every machine we go on with the committed one, `root-k1`. Put your own in its place by changing
 # one word.
 
 # %% id="choose"
@@ -245,6 +248,7 @@ test = tasks.find_root(1024, torch.Generator().manual_seed(1), max_depth=11)
 #
 # **Exercise 02.3 · accuracy by depth** · easy · core · 5 minutes · *idea: a mean within a group*
 
+
 # %% id="accuracy-answer" role="answer" ex="02.3"
 # exercise 02.3
 def accuracy_by_depth(right, depth):
@@ -258,6 +262,7 @@ def accuracy_by_depth(right, depth):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="accuracy-check" role="check" ex="02.3"
 accuracy_by_depth = check("02.3", accuracy_by_depth)
@@ -274,6 +279,7 @@ accuracy_by_depth = check("02.3", accuracy_by_depth)
 # </details>
 #
 # [Solution](solved/02_train_a_tiny_loop.ipynb)
+
 
 # %% id="staircase"
 def by_loop(model, batch, loops):
@@ -305,6 +311,7 @@ print(f"you guessed {my_loops_for_depth_11} loops for depth 11")
 # **Exercise 02.4 · the law of the staircase** · medium · stretch · 8 minutes · *idea: what can a
 # node know after two passes, if after one it knows its grandparent?*
 
+
 # %% id="law-answer" role="answer" ex="02.4"
 # exercise 02.4
 def loops_needed(depth):
@@ -317,6 +324,7 @@ def loops_needed(depth):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="law-check" role="check" ex="02.4"
 loops_needed = check("02.4", loops_needed)
@@ -356,9 +364,8 @@ print(f"accuracy with one loop fewer: {min(outside):.2f} to {max(outside):.2f}")
 # ### Controls
 #
 # Would any transformer have done it? Beside the loop we put its **unrolled twin** (six layers with
-# weights of their own, six times the parameters, the same compute as six loops), its **shallow
-# twin** (the same parameters, one pass) and the loop **untrained**. All were trained alike, on depths
-# up to 5. We look at depths 6 to 11 only.
+# weights of their own: the compute of six loops, nearly six times the parameters), its **shallow
+# twin** (the same parameters, one pass) and the loop **untrained**, all trained on depths up to 5.
 
 # %% id="twins"
 torch.manual_seed(0)
@@ -368,14 +375,51 @@ rack = {
     "shallow twin, 1 pass": (checkpoints.load("root-k1-shallow"), 1),
     "untrained, 6 loops": (LoopedTransformer(config).eval(), 6),
 }
-beyond = test.difficulty >= 6
-shares = {}
-for name, (twin, loops) in rack.items():
+
+
+def share_right(tokens, targets, among):
+    """Share of right answers of every model in the rack, among some tokens."""
     with torch.no_grad():
-        right = twin(test.tokens, loops).logits.argmax(-1) == test.targets
-    shares[name] = right[beyond].float().mean().item()
-    print(f"{name:24s} {sum(p.numel() for p in twin.parameters()):6d} parameters")
-plots.bars(shares, "share right at depths 6 to 11, never trained")
+        answers = {name: each(tokens, loops).logits for name, (each, loops) in rack.items()}
+    return {
+        name: (logits.argmax(-1) == targets)[among].float().mean().item()
+        for name, logits in answers.items()
+    }
+
+
+for name, (each, _) in rack.items():
+    print(f"{name:24s} {sum(p.numel() for p in each.parameters()):6d} parameters")
+plots.bars(
+    share_right(test.tokens, test.targets, test.difficulty >= 6),
+    "share right at depths 6 to 11, never trained",
+)
+
+# %% [markdown] id="shortcut-text"
+# Stop. The shallow twin has seen one pass and gets most nodes at depth 6 and more right? By its
+# own staircase it should know nothing beyond depth 2. Either the law is wrong or the twin is
+# guessing well.
+#
+# It is guessing. A deep node sits in a big tree, and most of our forests have few trees: who names
+# the root of the biggest tree is right most of the time without following a single pointer. So we
+# need a test on which guessing does not pay: **two chains of six nodes**, alike in everything. Who
+# does not follow the pointers tosses a coin.
+
+
+# %% id="two-chains"
+def two_chains(count, generator):
+    """Forests of two equal chains: tokens [count, 12, 2], targets and depths [count, 12]."""
+    chain = torch.rand(count, 12, generator=generator).argsort(1).view(count, 2, 6)
+    parent = torch.cat((chain[..., :1], chain[..., :-1]), dim=-1)
+    target = chain[..., :1].expand_as(chain)
+    depth = torch.arange(6).expand_as(chain)
+    return torch.stack((chain, parent), dim=-1).flatten(1, 2), target.flatten(1), depth.flatten(1)
+
+
+tokens, targets, depth = two_chains(1024, torch.Generator().manual_seed(0))
+plots.bars(
+    share_right(tokens, targets, depth >= 3),
+    "share right at depths 3 to 5 of two equal chains",
+)
 
 # %% id="twin-seeds"
 print("exact match (all twelve nodes right) on test forests, seeds 0, 1, 2")
@@ -386,10 +430,13 @@ for name in ("root-k1", "root-k1-unrolled", "root-k1-shallow"):
     print(f"{name:18s} {loops} loops  " + "  ".join(f"{value:.2f}" for value in exact))
 
 # %% [markdown] id="twins-text"
-# Read the bars soberly. The unrolled twin does it too: with six layers it has the depth that
-# doubling needs, and it pays with about five times the parameters. What it cannot do is run a
-# seventh layer. The shallow twin has the loop's parameters and not its passes, and the deep nodes
-# are out of its reach. So the loop bought **depth without parameters**, no more and no less.
+# **Measured here.** On the fair test the shallow twin is at the toss of a coin, and the loop and its
+# unrolled twin still follow their pointers. Keep the lesson: *a control earns its place when it
+# surprises you*, and a test earns its place when a shortcut fails it.
+#
+# Be sober about the other twin. Six layers with weights of their own do it too; they have the
+# depth that doubling needs and pay for it in parameters. What they cannot do is run a seventh. The
+# loop bought **depth without parameters**, no more and no less.
 
 # %% [markdown] id="overthinking-text"
 # ## Overthinking
@@ -405,7 +452,7 @@ exact = {
 plots.accuracy_by_loop({"plain loss": exact["plain loss"]}, trained=(3, 6), ylabel="exact match")
 
 # %% [markdown] id="overthinking-result"
-# **Measured here.** The answer is found at loop 4, and then it is lost again. This is called
+# **Measured here.** The answer is found within a few loops, and then it is lost again. This is called
 # *overthinking*. The loss only ever looked at the answer after 3 to 6 loops; what the state does
 # later was nobody's business, and it drifts away from where the head can read it.
 #
@@ -417,6 +464,7 @@ plots.accuracy_by_loop({"plain loss": exact["plain loss"]}, trained=(3, 6), ylab
 # be at rest when the loop ends. (A relative of the terminal penalty in
 # [arXiv 2608.18222](https://arxiv.org/abs/2608.18222).)
 
+
 # %% id="penalty-answer" role="answer" ex="02.5"
 # exercise 02.5
 def rest_penalty(before, last):
@@ -426,6 +474,7 @@ def rest_penalty(before, last):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="penalty-check" role="check" ex="02.5"
 rest_penalty = check("02.5", rest_penalty)
@@ -484,7 +533,8 @@ for name in ("root-k1", "root-k1-penalty"):
 #
 # 1. Draw the number of loops anew at each step; cut the gradient when memory asks for it.
 # 2. Loop $t$ solves depth $2^t$: pointer doubling, found by the model itself.
-# 3. Equal compute (unrolled) and equal parameters (shallow) are different controls; show both.
+# 3. Equal compute (unrolled) and equal parameters (shallow) are different controls; show both, on a
+#    test that no shortcut passes.
 # 4. More loops than in training can hurt; a term for rest in the loss cures it here.
 
 # %% [markdown] id="questions"

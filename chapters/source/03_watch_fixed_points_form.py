@@ -112,6 +112,7 @@ microscope
 #
 # **Exercise 03.1 · step size** · easy · core · 4 minutes · *idea: compare loops, not layers*
 
+
 # %% id="step-size-answer" role="answer" ex="03.1"
 # exercise 03.1
 def step_size(states):
@@ -121,6 +122,7 @@ def step_size(states):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="step-size-check" role="check" ex="03.1"
 step_size = check("03.1", step_size)
@@ -154,6 +156,7 @@ plots.mark(picture, whose("03.1"))
 # The floor is not the model's. A float32 number carries about seven digits, so a state computed
 # through three layers flickers in its last digits for ever. Let us see what double precision does.
 
+
 # %% id="floor"
 def relative_steps(model, tokens, loops, dtype):
     """Relative step of the end of each loop, mean over tokens: [loop - 1]."""
@@ -186,6 +189,7 @@ for name, relative in floors.items():
 # **Exercise 03.2 · distance to the limit** · easy · core · 5 minutes · *idea: a reference far
 # beyond the loops you look at*
 
+
 # %% id="distance-answer" role="answer" ex="03.2"
 # exercise 03.2
 def distance_to_limit(states, limit):
@@ -198,6 +202,7 @@ def distance_to_limit(states, limit):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="distance-check" role="check" ex="03.2"
 distance_to_limit = check("03.2", distance_to_limit)
@@ -249,7 +254,7 @@ print(f"within 1 % of the fixed point from loop {settled.mean():.1f} on (mean ov
 #   steps shrink over the six it has.
 
 # %% id="controls"
-from dataclasses import replace  # noqa: E402
+from dataclasses import replace
 
 
 def at_rest(model, loops):
@@ -314,6 +319,7 @@ for result in checkpoints.card("hero")["results by seed"]:
 # **Exercise 03.3 · the plane of the cycle** · medium · core · 8 minutes · *idea: one plane for all
 # layers, or the picture lies*
 
+
 # %% id="cycle-answer" role="answer" ex="03.3"
 # exercise 03.3
 def cycle_points(path):
@@ -329,6 +335,7 @@ def cycle_points(path):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="cycle-check" role="check" ex="03.3"
 cycle_points = check("03.3", cycle_points)
@@ -362,7 +369,9 @@ plots.mark(picture, whose("03.3"))
 late = run.states[15:32]  # loops 16 to 32 [loop, layer, batch, token, width]
 wobble = (late - late.mean(0)).norm(dim=-1).amax((0, 1))  # [batch, token]
 corner = (late[-1] - late[-1].roll(1, dims=0)).norm(dim=-1).amax(0)  # longest side of the cycle
-print(f"loops 16 to 32 stay within {(wobble / corner).max().item():.0e} of the cycle's longest side")
+print(
+    f"loops 16 to 32 stay within {(wobble / corner).max().item():.0e} of the cycle's longest side"
+)
 
 # %% [markdown] id="c7-text"
 # **C7, measured here.** From loop 16 on, all tours lie on top of each other. The black triangle is
@@ -393,6 +402,7 @@ print(f"loops 16 to 32 stay within {(wobble / corner).max().item():.0e} of the c
 # that starts at layer `first` runs to the last layer, goes round, and ends in front of layer
 # `first`. The injection always stands directly in front of layer 0.
 
+
 # %% id="rotate-answer" role="answer" ex="03.4"
 # exercise 03.4
 def rotated_pass(layers, inject, z, first):
@@ -407,6 +417,7 @@ def rotated_pass(layers, inject, z, first):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="rotate-check" role="check" ex="03.4"
 rotated_pass = check("03.4", rotated_pass)
@@ -438,7 +449,9 @@ for first in range(3):
         with torch.no_grad():
             after = rotated_pass(layers, lambda z: core.injection(z, x), before, first)
         moved.append(((after - before).norm(dim=-1) / before.norm(dim=-1)).max().item())
-    print(f"start at layer {first}: after 96 loops {moved[0]:.0e}, after at most one {moved[1]:.0e}")
+    print(
+        f"start at layer {first}: after 96 loops {moved[0]:.0e}, after at most one {moved[1]:.0e}"
+    )
 
 # %% [markdown] id="c1-text"
 # **C1, measured here.** After 96 loops a whole pass from *any* of the three layers brings the
@@ -456,6 +469,7 @@ for first in range(3):
 # **Exercise 03.5 · many starts** · medium · core · 6 minutes · *idea: compare every pair, with a
 # unit*
 
+
 # %% id="spread-answer" role="answer" ex="03.5"
 # exercise 03.5
 def spread(ends):
@@ -469,6 +483,7 @@ def spread(ends):
     # --- stub
     # return todo()  # replace this line
     # --- end
+
 
 # %% id="spread-check" role="check" ex="03.5"
 spread = check("03.5", spread)

@@ -1,0 +1,115 @@
+"""`check` never raises in practice mode, says one line, and leaves nothing behind."""
+
+import contextlib
+import random
+import threading
+import time
+
+import numpy
+import pytest
+import torch
+
+from looplab.exercises import CheckFailed, check, judge, scoreboard, todo, whose
+from looplab.exercises import exercise as find
+
+
+def forever(states):
+    while True:
+        pass
+
+
+def swallow(states):
+    for _ in range(10**9):
+        with contextlib.suppress(Exception):  # as a bare try would
+            time.sleep(0.01)
+
+
+def deep(states):
+    return deep(states)
+
+
+def leave(states):
+    raise SystemExit
+
+
+def loud(states):
+    print("hello")
+    torch.manual_seed(1)
+    random.seed(1)
+    numpy.random.seed(1)
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    return (states[1:] - states[:-1]).norm(dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (todo, "03.1 not attempted: step size"),
+        (lambda states: todo(), "03.1 not attempted: step size"),
+        (lambda states: None, "03.1 not yet: the function returns nothing"),
+        (lambda states: 3, "03.1 not yet: a tensor is expected, and this is a int"),
+        (lambda states: states[1:, ..., 0] * torch.nan, "03.1 not yet: there are NaN"),
+        (lambda: 1, "03.1 not yet: TypeError"),
+        (lambda states: states.nothing, "03.1 not yet: AttributeError"),
+        (5, "03.1 not yet: a function is expected here, and this is a int"),
+        (deep, "03.1 not yet: the function calls itself without end"),
+        (leave, "03.1 not yet: SystemExit"),
+        (loud, "03.1 passed: step size"),
+    ],
+)
+def test_one_line_whatever_the_answer_is(answer, line, capsys):
+    before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()
+    given = check("03.1", answer)
+    out, err = capsys.readouterr()
+    assert out.startswith(line)
+    assert out.count("\n") == 1 and not err
+    passed = "passed" in line
+    assert given is (answer if passed else find("03.1").reference)
+    assert whose("03.1") == ("yours" if passed else "looplab's")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert numpy.random.get_state()[1].tolist() == before[2]
+    assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize("answer", [forever, swallow])
+@pytest.mark.parametrize("main_thread", [True, False])
+def test_an_endless_loop_ends(answer, main_thread, monkeypatch):
+    monkeypatch.setattr("looplab.exercises.checking.SECONDS", 0.5)
+    found = []
+
+    def run():
+        found.append(judge(find("03.1"), answer))
+
+    if main_thread:
+        run()
+    else:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(20)
+    assert "never ends" in found[0].mistake
+
+
+def test_strict_mode_raises_and_the_seed_changes_the_inputs(monkeypatch):
+    monkeypatch.setenv("LOOPLAB_MODE", "strict")
+    with pytest.raises(CheckFailed, match="03.1 not yet"):
+        check("03.1", lambda states: None)
+    reference = find("03.1").reference
+    assert check("03.1", reference) is reference
+    assert judge(find("03.1"), reference, 1).values != judge(find("03.1"), reference, 2).values
+
+
+def test_unknown_ids_are_named():
+    with pytest.raises(ValueError, match="no exercise '03.9': known are 03.1, 03.2"):
+        check("03.9", 1)
+    with pytest.raises(ValueError, match="chapter '77' has no exercises"):
+        check("77.1", 1)
+
+
+def test_the_scoreboard_says_whose_code_ran(capsys):
+    check("03.1", find("03.1").reference)
+    check("03.2", todo)
+    told = repr(scoreboard("03"))
+    assert "03.1  step size                        yours" in told
+    assert "03.2  distance to the limit            looplab's" in told
