@@ -217,44 +217,6 @@ def cycle(pca, title: str = ""):
     return Picture(figure, alt, {"points": points})
 
 
-def mazes(tokens: Tensor, answers: Tensor, targets: Tensor, loops: Sequence[int]):
-    """A maze and what the model calls reachable after some loops: small pictures in a row.
-
-    tokens [cell] of flood fill (0 open, 1 wall, 2 start), answers [loop, cell] from loop 1,
-    targets [cell].
-    """
-    side = int(len(tokens) ** 0.5)
-    told = []
-    with drawing(1.9 * len(loops), 2.3, columns=len(loops)) as (figure, panels):
-        for panel, loop in zip(np.atleast_1d(panels), loops, strict=True):
-            answer = answers[loop - 1]
-            right = int(((answer == targets) | (tokens == 1)).sum())
-            reached = int(((answer == 1) & (tokens != 1)).sum())
-            told.append(f"{reached} cells at loop {loop}")
-            shade = torch.where(tokens == 1, 2, torch.where(answer == 1, 1, 0)).view(side, side)
-            colours = matplotlib.colors.ListedColormap(["white", "#56B4E9", "#333333"])
-            panel.imshow(shade, cmap=colours, vmin=0, vmax=2)
-            for row in range(side):
-                for column in range(side):
-                    cell = row * side + column
-                    if tokens[cell] == 2:
-                        panel.text(column, row, "S", ha="center", va="center", weight="bold")
-                    elif tokens[cell] != 1 and answer[cell] == 1:
-                        panel.plot(column, row, ".", color="#0072B2", markersize=4)
-            panel.set(xticks=[], yticks=[])
-            panel.set_title(f"loop {loop}: {right}/{len(tokens)}", fontsize=9)
-            panel.grid(False)
-            panel.spines[["top", "right"]].set_visible(True)
-    goal = int(((targets == 1) & (tokens != 1)).sum())
-    alt = (
-        f"Flood fill of a {side} by {side} maze: the model calls reachable "
-        + ", ".join(told)
-        + f"; {goal} cells are. S is the start, dark cells are walls, dotted blue cells are "
-        "called reachable."
-    )
-    return Picture(figure, alt, {"answers": answers})
-
-
 def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] | None = None):
     """One horizontal bar per name, with its number written beside it."""
     names = list(values)

@@ -232,8 +232,8 @@ picture = plots.loss_curve(losses)
 plots.mark(picture, whose("02.2"))
 
 # %% [markdown] id="checkpoint-text"
-# Your model and ours were trained almost alike. To keep the text true on every machine we go on with the committed one, `root-k1`. Put your own in its place by changing
-# one word.
+# Your model and ours were trained almost alike. To keep the text true on every machine we go on
+# with the committed one, `root-k1`. Put your own in its place by changing one word.
 
 # %% id="choose"
 use_my_own = False
@@ -430,9 +430,9 @@ for name in ("root-k1", "root-k1-unrolled", "root-k1-shallow"):
     print(f"{name:18s} {loops} loops  " + "  ".join(f"{value:.2f}" for value in exact))
 
 # %% [markdown] id="twins-text"
-# **Measured here.** On the fair test the shallow twin is at the toss of a coin, and the loop and its
-# unrolled twin still follow their pointers. Keep the lesson: *a control earns its place when it
-# surprises you*, and a test earns its place when a shortcut fails it.
+# **Measured here.** On the fair test the shallow twin is at the toss of a coin, and the loop and
+# its unrolled twin still follow their pointers. Keep the lesson: *a control earns its place when
+# it surprises you*, and a test earns its place when a shortcut fails it.
 #
 # Be sober about the other twin. Six layers with weights of their own do it too; they have the
 # depth that doubling needs and pay for it in parameters. What they cannot do is run a seventh. The
@@ -452,17 +452,17 @@ exact = {
 plots.accuracy_by_loop({"plain loss": exact["plain loss"]}, trained=(3, 6), ylabel="exact match")
 
 # %% [markdown] id="overthinking-result"
-# **Measured here.** The answer is found within a few loops, and then it is lost again. This is called
-# *overthinking*. The loss only ever looked at the answer after 3 to 6 loops; what the state does
-# later was nobody's business, and it drifts away from where the head can read it.
+# **Measured here.** The answer is found within a few loops, and then it is lost again. This is
+# called *overthinking*. The loss only ever looked at the answer after 3 to 6 loops; what the state
+# does later was nobody's business, and it drifts away from where the head can read it.
 #
 # **Exercise 02.5 · a penalty for restlessness** · medium · core · 7 minutes · *idea: ask for what
 # you want*
 #
 # Add one term to the loss: the mean, over tokens, of the last step's length relative to the length
-# of the state, $\frac{1}{N}\sum \lVert h_T - h_{T-1} \rVert / \lVert h_T \rVert$. It asks the state to
-# be at rest when the loop ends. (A relative of the terminal penalty in
-# [arXiv 2608.18222](https://arxiv.org/abs/2608.18222).)
+# of the state, $\frac{1}{N}\sum \lVert h_T - h_{T-1} \rVert / \lVert h_T \rVert$. It asks the
+# state to be at rest when the loop ends. (A relative of the terminal penalty in [arXiv
+# 2608.18222](https://arxiv.org/abs/2608.18222).)
 
 
 # %% id="penalty-answer" role="answer" ex="02.5"
@@ -524,10 +524,10 @@ for name in ("root-k1", "root-k1-penalty"):
 #
 # - Loops are **steps of a procedure**. Which procedure, the task and the mask decide: a front that
 #   moves two cells per loop, or pointers that double.
-# - Judge by a table of loops and difficulty. One number would have hidden the staircase, the blurred
-#   third row and the overthinking.
-# - A loop is trained over some range of loops, and beyond it nothing is promised. Ask for rest if you
-#   want rest. What rest looks like from inside is the next chapter.
+# - Judge by a table of loops and difficulty. One number would have hidden the staircase, the
+#   blurred third row and the overthinking.
+# - A loop is trained over some range of loops, and beyond it nothing is promised. Ask for rest if
+#   you want rest. What rest looks like from inside is the next chapter.
 #
 # ## Key points
 #
@@ -577,7 +577,7 @@ scoreboard("02")
 # ## Read on
 #
 # - Next: [03 Watch fixed points form](03_watch_fixed_points_form.ipynb).
-# - Geiping et al., *Huginn*, [arXiv 2502.05171](https://arxiv.org/abs/2502.05171): the same training
-#   ideas at 3.5 billion parameters.
+# - Geiping et al., *Huginn*, [arXiv 2502.05171](https://arxiv.org/abs/2502.05171): the same
+#   training ideas at 3.5 billion parameters.
 # - Bansal et al., [arXiv 2202.05826](https://arxiv.org/abs/2202.05826): overthinking and recall in
 #   networks that solve mazes.

@@ -395,8 +395,8 @@ print(
 # the points coincide, and the layers have stopped doing anything. The paper calls that fixed point
 # degenerate. The last column of the table above told the two apart.
 #
-# **Exercise 03.4 · rotate the core** · medium · stretch · 10 minutes · *idea: where a tour begins is
-# a matter of taste, the order is not*
+# **Exercise 03.4 · rotate the core** · medium · stretch · 10 minutes · *idea: where a tour begins
+# is a matter of taste, the order is not*
 #
 # You get the layers as a list of functions, and the injection as a function of the state. A pass
 # that starts at layer `first` runs to the last layer, goes round, and ends in front of layer

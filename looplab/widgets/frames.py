@@ -27,7 +27,7 @@ FLOOD = (
     Category("wall", "#4d4d4d", hatch=True),
     Category("start", "#0072B2", "S"),
     Category("reached, and rightly so", "#56B4E9", "~"),
-    Category("can be reached, not yet seen", "#FFFFFF", "·"),
+    Category("reachable, not yet seen", "#FFFFFF", "·"),
     Category("dry, and rightly so", "#FFFFFF"),
     Category("wrongly called reached", "#E69F00", "×"),
 )

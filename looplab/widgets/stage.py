@@ -14,7 +14,9 @@ _HERE = Path(__file__).parent
 _VIEW = (_HERE / "view.js").read_text(encoding="utf-8")
 _LIVE = (_HERE / "live.js").read_text(encoding="utf-8")
 
-SPEEDS = (2, 5, 10, 25)  # loops per second offered beside the play button
+# What the menu beside the play button offers, and the milliseconds between two pictures; drawing
+# comes on top, so the last is as fast as the browser can.
+SPEEDS = {"2 loops/s": 500, "5 loops/s": 200, "10 loops/s": 100, "fastest": 20}
 
 
 class Stage(anywidget.AnyWidget):
@@ -31,8 +33,8 @@ class Stage(anywidget.AnyWidget):
     held = traitlets.Bool(False).tag(sync=True)
     held_loop = traitlets.Int(-1).tag(sync=True)
     speed = traitlets.Int(1).tag(sync=True)
-    interval = traitlets.Int(1000 // SPEEDS[1]).tag(sync=True)
-    intervals = traitlets.List([1000 // speed for speed in SPEEDS]).tag(sync=True)
+    interval = traitlets.Int(list(SPEEDS.values())[1]).tag(sync=True)
+    intervals = traitlets.List(list(SPEEDS.values())).tag(sync=True)
 
 
 class Stepper(ipywidgets.VBox):
@@ -62,7 +64,7 @@ class Stepper(ipywidgets.VBox):
             layout=ipywidgets.Layout(width="90px"),
         )
         speed = ipywidgets.Dropdown(
-            options=[f"{n} loops/s" for n in SPEEDS],
+            options=list(SPEEDS),
             index=self.stage.speed,
             layout=ipywidgets.Layout(width="110px"),
             tooltip="speed of play",

@@ -40,6 +40,9 @@ const looplab = (() => {
     return `rgb(${mix(r)},${mix(g)},${mix(b)})`;
   };
 
+  // The other half of a cell, where the eye could tell the two shades apart.
+  const shadeBeside = (v, before, rgb) => (Math.abs(v - before) < 0.02 ? undefined : shade(before, rgb));
+
   // ---- pen: the few strokes every panel is made of ---------------------------------------------
 
   function pen(ctx) {
@@ -364,7 +367,7 @@ const looplab = (() => {
         for (const t of range(tokens)) for (const c of range(classes)) {
           const x = area.x + c * size, y = area.y + t * rowH, v = q.at(s.loop, t, c);
           p.cell(x + 0.5, y + 0.5, size - 1, rowH - 1, shade(v, BLUE),
-            split ? shade(g.at(ghost.loop, t, c), BLUE) : undefined);
+            split ? shadeBeside(v, g.at(ghost.loop, t, c), BLUE) : undefined);
           if (v >= 0.2 && size >= 26 && rowH >= 14 && !split) {
             p.text(String(Math.round(v * 100)), x + size / 2, y + rowH / 2 + 0.5,
               { size: 11, align: "center", colour: v > 0.55 ? "#fff" : INK });
@@ -426,7 +429,7 @@ const looplab = (() => {
         const x = area.x + column * wide, y = area.y + row * size;
         const v = s.loop > 0 ? value("main", s.loop, row, column) : 0;
         p.cell(x + 0.5, y + 0.5, wide - 1, size - 1, shade(v / most, ORANGE),
-          split ? shade(value(ghost.who, ghost.loop, row, column) / most, ORANGE) : undefined);
+          split ? shadeBeside(v / most, value(ghost.who, ghost.loop, row, column) / most, ORANGE) : undefined);
       }
       p.box(area.x, area.y, wide * tokens, size * tokens);
       p.box(area.x, area.y + s.token * size, wide * tokens, size, { colour: INK, width: 1.5 });
@@ -524,7 +527,7 @@ const looplab = (() => {
           }
         } else {
           const rgb = rgbOf(meta.colour);
-          p.cell(x + 0.5, y + 0.5, size - 1, size - 1, shade(scale(v), rgb), s.held ? shade(scale(before), rgb) : undefined);
+          p.cell(x + 0.5, y + 0.5, size - 1, size - 1, shade(scale(v), rgb), s.held ? shadeBeside(scale(v), scale(before), rgb) : undefined);
           if (size >= 34 && !s.held) p.text(v.toFixed(2), x + size / 2, y + size / 2, { size: 11, align: "center", colour: scale(v) > 0.55 ? "#fff" : INK });
         }
       }
@@ -598,12 +601,13 @@ const looplab = (() => {
     const page = Math.max(2, Math.round((meta.last - meta.first) / 8));
     canvas.addEventListener("keydown", e => {
       if (e.ctrlKey || e.metaKey || e.altKey) return;
+      if (e.key.length === 1) e.stopPropagation();          // a letter is a command to JupyterLab: "d d" deletes
       const s = state();
       const loop = { ArrowRight: s.loop + 1, ArrowLeft: s.loop - 1, PageUp: s.loop + page, PageDown: s.loop - page,
         Home: meta.first, End: meta.last }[e.key];
       const token = painter.tokens ? { ArrowDown: s.token + 1, ArrowUp: s.token - 1 }[e.key] : undefined;
       if (loop === undefined && token === undefined && e.key.toLowerCase() !== "h") return;
-      e.preventDefault(); e.stopPropagation();              // or JupyterLab's command mode takes the key
+      e.preventDefault(); e.stopPropagation();              // or JupyterLab moves to another cell
       if (loop !== undefined) change({ loop: clamp(loop, meta.first, meta.last) });
       else if (token !== undefined) change({ token: clamp(token, 0, painter.tokens - 1) });
       else change({ held: !s.held });

@@ -1,0 +1,183 @@
+"""A real JupyterLab with a real kernel, driven in a headless Chromium that is already there."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PLACES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+)
+# No sandbox, since CI runs as root; nothing that reaches for the network.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+HOW_TO_GET_ONE = (
+    "no Chromium found: install it (Debian and Ubuntu: sudo apt install chromium; elsewhere: "
+    "Google Chrome), or set LOOPLAB_BROWSER to its path"
+)
+
+
+def find_chromium() -> str | None:
+    """Path of a Chromium or Chrome on this machine, or None."""
+    wanted = os.environ.get("LOOPLAB_BROWSER")
+    if wanted:
+        return wanted
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found or next((place for place in PLACES if Path(place).exists()), None)
+
+
+@contextmanager
+def jupyterlab(folder: Path):
+    """JupyterLab serving `folder`, with settings of its own; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = folder / ".home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home)}
+    options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
+    options += ["--ServerApp.token=", "--ServerApp.password=", f"--ServerApp.root_dir={folder}"]
+    # The page's own `jupyterapp` tells a test when a kernel is ready and a cell has run.
+    options += ["--expose-app-in-browser", "--LabApp.news_url=None"]
+    log = open(home / "log", "w")  # noqa: SIM115 - closed below, with the server
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, server, home / "log")
+        yield address
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+def _wait_for(address: str, server, log: Path):
+    for _ in range(300):
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"{address}/api", timeout=2).read()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+class Notebook:
+    """One notebook open in JupyterLab: run cells, edit them, read what they show."""
+
+    def __init__(self, page, address: str, name: str):
+        self.page, self.errors = page, []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(f"{address}/lab/tree/{name}?reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_function(
+            "() => { const w = window.jupyterapp?.shell.currentWidget;"
+            " return w?.sessionContext?.session?.kernel?.status === 'idle'; }",
+            timeout=60_000,
+        )
+
+    def run_all(self, timeout: float = 180):
+        """Run every cell and wait until the last has finished."""
+        self.page.evaluate(
+            "() => { window.done = false;"
+            " window.jupyterapp.commands.execute('notebook:run-all-cells')"
+            ".then(() => { window.done = true; }); }"
+        )
+        self.page.wait_for_function("() => window.done", timeout=timeout * 1000)
+
+    def cell(self, cell_id: str):
+        """The cell on the page, scrolled into view (JupyterLab draws only what is near)."""
+        self.page.evaluate(
+            "id => { const b = window.jupyterapp.shell.currentWidget.content;"
+            " const n = b.widgets.findIndex(w => w.model.id === id);"
+            " b.activeCellIndex = n; return b.scrollToItem(n, 'center'); }",
+            cell_id,
+        )
+        active = self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
+        active.wait_for()
+        return active
+
+    def type_into(self, cell_id: str, source: str):
+        """Replace a cell's source as a user does: click, select all, type."""
+        editor = self.cell(cell_id).locator(".cm-content")
+        editor.click()
+        self.page.keyboard.press("ControlOrMeta+A")
+        self.page.keyboard.insert_text(source)
+
+    def run(self, cell_id: str, timeout: float = 60) -> str:
+        """Run one cell; returns the text of its outputs."""
+        self.cell(cell_id)
+        self.page.evaluate(
+            "() => { window.done = false;"
+            " window.jupyterapp.commands.execute('notebook:run-cell')"
+            ".then(() => { window.done = true; }); }"
+        )
+        self.page.wait_for_function("() => window.done", timeout=timeout * 1000)
+        return self.text(cell_id)
+
+    def text(self, cell_id: str) -> str:
+        """The plain text of a cell's stored outputs."""
+        outputs = self.page.evaluate(
+            "id => window.jupyterapp.shell.currentWidget.content.widgets"
+            ".find(w => w.model.id === id).model.outputs.toJSON()",
+            cell_id,
+        )
+        return "\n".join(
+            "".join(output.get("text", "") or output.get("data", {}).get("text/plain", ""))
+            if output["output_type"] != "error"
+            else f"{output['ename']}: {output['evalue']}"
+            for output in outputs
+        )
+
+    def all_errors(self) -> list[str]:
+        """Errors that any cell shows, and errors on the page itself."""
+        raised = self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.content.widgets"
+            ".flatMap(w => w.model.type === 'code' ? w.model.outputs.toJSON() : [])"
+            ".filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)"
+        )
+        return raised + self.errors
+
+    def widget_cells(self) -> list[str]:
+        """Ids of the cells that show a widget."""
+        return self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.content.widgets"
+            ".filter(w => w.model.type === 'code' && w.model.outputs.toJSON().some("
+            "o => 'application/vnd.jupyter.widget-view+json' in (o.data || {})))"
+            ".map(w => w.model.id)"
+        )
+
+    def save(self):
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+
+def write_notebook(path: Path, cells: dict[str, str]):
+    """A notebook of code cells, id -> source."""
+    import nbformat
+
+    made = [nbformat.v4.new_code_cell(source, id=name) for name, source in cells.items()]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+    path.write_text(json.dumps(notebook), encoding="utf-8")

@@ -1,0 +1,54 @@
+"""Fixtures for tests that need a browser; without one they are skipped, and the run says why."""
+
+import os
+
+import browser
+import pytest
+
+CHROMIUM = browser.find_chromium()
+
+
+def pytest_report_header(config):
+    return f"browser tests: {CHROMIUM or 'skipped, ' + browser.HOW_TO_GET_ONE}"
+
+
+def _need_chromium():
+    if CHROMIUM:
+        return
+    if os.environ.get("LOOPLAB_REQUIRE_BROWSER"):
+        pytest.fail(browser.HOW_TO_GET_ONE)
+    pytest.skip(browser.HOW_TO_GET_ONE)
+
+
+@pytest.fixture(scope="session")
+def lab_folder(tmp_path_factory):
+    """What JupyterLab serves: tests put their notebooks here."""
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="session")
+def lab(lab_folder):
+    """Address of one running JupyterLab, shared by all tests."""
+    _need_chromium()
+    with browser.jupyterlab(lab_folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    _need_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(browser.FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A fresh page, 1200 by 900."""
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(20_000)
+    yield page
+    page.close()

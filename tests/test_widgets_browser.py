@@ -1,0 +1,162 @@
+"""The widgets and chapters as a learner meets them: JupyterLab, a kernel, a browser."""
+
+import statistics
+
+import browser
+import pytest
+
+MICROSCOPE = {
+    "make": """\
+import torch
+from looplab import checkpoints, tasks, trace
+from looplab.widgets import FrameStepper, LoopMicroscope
+
+hero = checkpoints.load("hero")
+batch = tasks.find_root(2, torch.Generator().manual_seed(0), max_depth=11)
+run = trace(hero, batch.tokens, loops=32, keep=("states", "attention"))
+scope = LoopMicroscope(run, hero, targets=batch.targets)""",
+    "show": "scope",
+    "read": "print(scope.loop, scope.token, scope.held_loop)\nprint(scope.describe())",
+    "move": "scope.loop = 5",
+    "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
+}
+CANVAS = ".looplab-canvas"
+
+
+@pytest.fixture(scope="module")
+def scope(chromium, lab, lab_folder):
+    """The microscope, drawn in JupyterLab."""
+    browser.write_notebook(lab_folder / "scope.ipynb", MICROSCOPE)
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    notebook = browser.Notebook(page, lab, "scope.ipynb")
+    notebook.run_all()
+    assert notebook.all_errors() == []
+    yield notebook
+    page.close()
+
+
+def loop_of(notebook) -> int:
+    return int(notebook.cell("show").locator(CANVAS).get_attribute("data-loop"))
+
+
+def press(notebook, *keys):
+    notebook.cell("show").locator(CANVAS).focus()
+    for key in keys:
+        notebook.page.keyboard.press(key)
+
+
+def test_keys_move_the_loop_and_stay_out_of_command_mode(scope):
+    cells = scope.page.locator(".jp-Notebook .jp-Cell").count()
+    press(scope, "Home", "ArrowRight", "ArrowRight", "ArrowRight")
+    assert loop_of(scope) == 3
+    press(scope, "ArrowLeft", "PageDown")
+    assert loop_of(scope) == 0
+    press(scope, "End", "ArrowRight")
+    assert loop_of(scope) == 32
+    press(scope, "PageUp", "ArrowDown", "ArrowDown", "h", "b")
+    # In command mode "b" would insert a cell below.
+    assert scope.page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+
+def test_python_sees_what_the_browser_shows_and_says_the_same(scope):
+    press(scope, "Home", *["ArrowRight"] * 4)
+    words = scope.cell("show").locator(".looplab-words").inner_text()
+    read = scope.run("read").split("\n")
+    assert read[0].startswith("4 ")
+    assert read[1] == words
+    scope.run("move")
+    scope.page.wait_for_function(f"() => document.querySelector('{CANVAS}').dataset.loop === '5'")
+
+
+def test_holding_a_loop_draws_a_ghost(scope):
+    press(scope, "Home", "ArrowRight", "ArrowRight")
+    button = scope.cell("show").get_by_role("button", name="Hold")
+    held = "mod-active" in (button.get_attribute("class") or "")
+    if held:
+        button.click()
+    before = scope.cell("show").locator(CANVAS).screenshot()
+    button.click()
+    press(scope, "ArrowRight", "ArrowRight")
+    assert "loop 2" in scope.cell("show").locator(".looplab-words").inner_text()
+    assert scope.run("read").split("\n")[0].endswith("2")
+    assert scope.cell("show").locator(CANVAS).screenshot() != before
+    button.click()
+    press(scope, "ArrowLeft")
+    assert "Held" not in scope.cell("show").locator(".looplab-words").inner_text()
+
+
+def test_the_slider_moves_by_mouse(scope):
+    press(scope, "Home")
+    track = scope.cell("show").locator(".widget-slider .noUi-target")
+    box = track.bounding_box()
+    scope.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    scope.page.wait_for_function(
+        f"() => Math.abs(document.querySelector('{CANVAS}').dataset.loop - 16) <= 1"
+    )
+
+
+def test_a_picture_is_there_20_ms_after_the_key(scope):
+    """From the key event to the end of drawing; the browser shows it with its next frame."""
+    press(scope, "Home")
+    scope.page.evaluate(
+        """selector => { window.lags = []; let begin = 0;
+        document.addEventListener('keydown', e => { begin = performance.now(); }, true);
+        new MutationObserver(() => window.lags.push(performance.now() - begin))
+          .observe(document.querySelector(selector), { attributeFilter: ['data-loop'] }); }""",
+        CANVAS,
+    )
+    for n in range(30):
+        scope.page.keyboard.press("ArrowRight")
+        scope.page.wait_for_function(f"() => window.lags.length > {n}")
+    lags = scope.page.evaluate("() => window.lags")
+    median, worst = statistics.median(lags), max(lags)
+    print(f"key to picture: median {median:.1f} ms, worst {worst:.1f} ms of {len(lags)}")
+    assert median <= 20
+
+
+def test_play_draws_20_pictures_a_second(scope):
+    press(scope, "Home")
+    cell = scope.cell("show")
+    cell.locator("select").first.select_option(label="fastest")
+    scope.page.evaluate(
+        """selector => { window.shown = [];
+        new MutationObserver(() => window.shown.push(performance.now()))
+          .observe(document.querySelector(selector), { attributeFilter: ['data-loop'] }); }""",
+        CANVAS,
+    )
+    cell.locator(".jupyter-widgets.widget-play button, .widget-play button").first.click()
+    scope.page.wait_for_function("() => window.shown.length >= 30", timeout=15_000)
+    shown = scope.page.evaluate("() => window.shown")
+    gaps = [b - a for a, b in zip(shown[1:], shown[2:], strict=False)]
+    rate = 1000 * len(gaps) / sum(gaps)
+    print(f"play: {rate:.1f} pictures a second, longest gap {max(gaps):.0f} ms")
+    assert rate >= 20
+
+
+def test_frames_step_too(scope):
+    canvas = scope.cell("frames").locator(CANVAS)
+    canvas.focus()
+    scope.page.keyboard.press("ArrowRight")
+    assert "Loop 2 of 3" in scope.cell("frames").locator(".looplab-words").inner_text()
+    assert scope.errors == []
+
+
+@pytest.mark.parametrize("name", ["02_train_a_tiny_loop", "03_watch_fixed_points_form"])
+def test_a_chapter_runs_in_the_browser_and_its_widgets_move(page, lab, lab_folder, name):
+    from looplab.build import ROOT
+
+    source = ROOT / "chapters" / f"{name}.ipynb"
+    (lab_folder / source.name).write_bytes(source.read_bytes())
+    notebook = browser.Notebook(page, lab, source.name)
+    notebook.run_all()
+    assert notebook.all_errors() == []
+    shown = notebook.widget_cells()
+    for cell_id in shown:
+        canvas = notebook.cell(cell_id).locator(CANVAS)
+        canvas.focus()
+        page.keyboard.press("Home")
+        before = canvas.screenshot()
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        assert canvas.screenshot() != before, f"{cell_id}: nothing moved"
+    assert shown
