@@ -187,6 +187,7 @@ def execute(notebook, folder: Path):
 def normalise(notebook):
     """Counts from 1, and nothing that differs from run to run or that only a live page can use."""
     notebook.metadata.pop("widgets", None)
+    notebook.metadata.language_info = {"name": "python"}  # the run adds this Python's version
     count = 0
     for cell in notebook.cells:
         if cell.cell_type != "code":

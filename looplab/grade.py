@@ -4,7 +4,8 @@
 
 Only the source of the answer cells is taken from a submission. It is put into a copy of the
 solved chapter, whose given and check cells, stored numbers and order are the reference, and nbval
-runs that in a fresh process and folder. A check passes if the numbers it computed from the
+runs that in a fresh process and folder: set-up, answers and checks first, and the whole chapter
+where an answer needs more of it. A check passes if the numbers it computed from the
 learner's answer are close to the stored ones; whatever else the notebook prints does not count.
 
 The exit status is 0 when every file could be graded, whatever the marks.
@@ -99,14 +100,18 @@ def grade(file: Path, solved: Path = ROOT / "chapters" / "solved") -> Report:
     exercises = [
         cell.metadata["looplab"]["ex"] for cell in reference.cells if _role(cell) == "check"
     ]
-    first = run(transplant(reference, answers))
+    brief = without_explorations(reference)
+    first = run(transplant(brief, answers))
+    if any("NameError" in json.dumps(row) for row in first.values()):
+        brief = reference  # an answer may lean on a name that only the whole chapter defines
+        first = run(transplant(brief, answers))
     rows = {exercise: judge(exercise, answers, first) for exercise in exercises}
     doubtful = [e for e in exercises if rows[e].result in ("error", "not yet")]
     cut_short = [e for e in exercises if e in answers and e not in first]
     if len(doubtful) > 1 or cut_short:
         # One answer may have spoilt what came after it: each gets a run of its own.
         for exercise in {*doubtful, *cut_short}:
-            alone = run(transplant(reference, {exercise: answers.get(exercise, "")}, rest=True))
+            alone = run(transplant(brief, {exercise: answers.get(exercise, "")}, rest=True))
             rows[exercise] = judge(exercise, answers, alone)
     return Report(name, str(chapter), tuple(rows[exercise] for exercise in exercises))
 
@@ -141,8 +146,17 @@ def transplant(reference, answers: dict[str, str], rest: bool = False):
     return notebook
 
 
+def without_explorations(notebook):
+    """Set-up, answers and checks only: training and figures change no mark."""
+    kept = copy.copy(notebook)
+    kept.cells = [
+        cell for cell in notebook.cells if cell.id == "set-up" or _role(cell) in ("answer", "check")
+    ]
+    return kept
+
+
 def run(notebook) -> dict[str, dict]:
-    """nbval's row of every check cell that was reached, by exercise."""
+    """nbval's row of every exercise that was reached: its check's, or its failed answer's."""
     with tempfile.TemporaryDirectory(prefix="looplab-grade-") as folder:
         folder = Path(folder)
         nbformat.write(notebook, folder / "submission.ipynb")
@@ -174,10 +188,13 @@ def run(notebook) -> dict[str, dict]:
         found = (
             [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
         )
-    return {
-        **{row["ex"]: row for row in found if row.get("role") == "answer"},
-        **{row["ex"]: row for row in found if row.get("role") == "check"},
-    }
+    rows = {row["ex"]: row for row in found if row.get("role") == "check"}
+    for row in found:
+        # Where a check showed nothing, what went wrong in the answer's cell says why.
+        failed = row.get("role") == "answer" and not row["ok"]
+        if failed and not (rows.get(row["ex"]) or {}).get("payload"):
+            rows[row["ex"]] = row
+    return rows
 
 
 def judge(exercise: str, answers: dict[str, str], rows: dict[str, dict]) -> Row:

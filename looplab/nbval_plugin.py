@@ -8,6 +8,7 @@ cell is appended to FILE, by cell id (nbval itself counts cells by position only
 
 import json
 import os
+import re
 import time
 from collections import deque
 from queue import Empty
@@ -18,6 +19,7 @@ from nbval import kernel, plugin
 from looplab.exercises.checking import MIME, close
 
 MAX_OUTPUT = 5_000_000  # bytes of messages per kernel
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # the colours of a traceback
 OUTPUTS = ("stream", "display_data", "execute_result", "update_display_data", "error")
 
 
@@ -99,12 +101,18 @@ def pytest_runtest_makereport(item, call):
             **_looplab(item),
             "ok": report.passed,
             "payload": getattr(item, "looplab_payload", None),
-            "error": None if error is None else f"{type(error).__name__}: {error}"[:400],
+            "error": None if error is None else _why(error)[:400],
             "seconds": round(call.duration, 3),
         }
         with open(rows, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     return report
+
+
+def _why(error: BaseException) -> str:
+    """The learner's own exception where there is one, else what stopped the cell."""
+    told = ANSI.sub("", getattr(error, "inner_traceback", None) or "").strip()
+    return told.split("\n")[-1] if told else str(error)
 
 
 def _looplab(item):

@@ -290,7 +290,7 @@ def by_loop(model, batch, loops):
     return torch.stack([accuracy_by_depth(r, batch.difficulty) for r in right])
 
 
-accuracy = by_loop(root, test, 64)
+accuracy = by_loop(root, test, 6)
 picture = plots.staircase(accuracy, loops=(1, 2, 3, 4, 5, 6))
 plots.mark(picture, whose("02.3"))
 
@@ -495,7 +495,7 @@ rest_penalty = check("02.5", rest_penalty)
 # %% id="penalty-measure"
 for name, each in {"plain loss": root, "with the penalty": penalised}.items():
     with torch.no_grad():
-        states = each(test.tokens, 64, every_loop=True).loop_states
+        states = each(test.tokens[:256], 64, every_loop=True).loop_states
     for loop in (6, 64):
         restless = rest_penalty(states[loop - 2], states[loop - 1]).item()
         print(f"{name:17s} relative step at loop {loop:2d}: {restless:.0e}")
