@@ -1,4 +1,4 @@
-"""A learner's way through an exercise: open, answer wrongly, read why, answer rightly, be graded."""
+"""A learner's way: open a chapter, answer wrongly, read why, answer rightly, be graded."""
 
 import browser
 

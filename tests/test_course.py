@@ -1,0 +1,108 @@
+"""course.py: what it says when something is in the way, and that it does nothing twice."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def course(tmp_path):
+    """course.py in a folder of its own, whose name has a space, imported as a module."""
+    folder = tmp_path / "my course"
+    folder.mkdir()
+    for name in ("course.py", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    spec = importlib.util.spec_from_file_location("course", folder / "course.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def start(folder, before: str = "pass", **environment):
+    """Run course.py in a fresh Python after the statements `before`; returns status and words."""
+    code = f"import sys; {before}; sys.argv = ['course.py', 'test']; __file__ = 'course.py'"
+    code += "; exec(open('course.py').read())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["(3, 6, 9)", "(3, 10, 1)", "(3, 14, 0)"])
+def test_another_python_gets_a_sentence(version):
+    status, said = start(ROOT, f"sys.version_info = {version}")
+    assert status == 1
+    assert "needs Python 3.11, 3.12 or 3.13, and this is Python 3." in said
+    assert "Traceback" not in said
+
+
+def test_a_python_without_venv_gets_a_sentence(course):
+    status, said = start(course.ROOT, "sys.modules['ensurepip'] = None")
+    assert status == 1
+    assert "comes without its venv module" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_noticed_before_anything_is_made(course, monkeypatch):
+    usage = shutil.disk_usage(ROOT)._replace(free=10**9)
+    monkeypatch.setattr(course.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(SystemExit, match=r"0\.9 GB free here and the packages need about 3 GB"):
+        course.set_up()
+    assert not os.path.exists(course.ENV)
+
+
+def test_no_network_gets_a_sentence_and_leaves_no_stamp(course):
+    # A port on which nothing listens stands for a missing network.
+    status, said = start(course.ROOT, PIP_INDEX_URL="http://127.0.0.1:9", PIP_RETRIES="0")
+    assert status == 1
+    assert "could not be downloaded. Check the connection" in said
+    assert os.path.exists(course.PYTHON)
+    assert not os.path.exists(course.STAMP)  # so that the next run goes on
+
+
+def test_a_finished_set_up_is_not_done_again(course, monkeypatch):
+    os.makedirs(os.path.dirname(course.PYTHON))
+    os.symlink(sys.executable, course.PYTHON)
+    Path(course.STAMP).write_text(course.fingerprint())
+
+    def fail(*arguments):
+        raise AssertionError(f"installed {arguments} again")
+
+    monkeypatch.setattr(course, "install", fail)
+    course.set_up()
+    Path(course.ROOT, "requirements.txt").write_text("six")
+    with pytest.raises(AssertionError, match="requirements.txt"):
+        course.set_up()
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: [Errno 13] Permission denied: '/x'", "cannot be written"),
+        ("Failed to establish a new connection: Name resolution", "could not be downloaded"),
+        ("No matching distribution found for torch", "could not be downloaded"),
+        ("something nobody foresaw", "Its message is above"),
+    ],
+)
+def test_what_pip_says_becomes_a_remedy(course, said, remedy):
+    assert remedy in course.explain(said, "It failed.")
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["lba"], 2), (["--help"], 0)])
+def test_help_and_unknown_commands(course, arguments, status, capsys):
+    assert course.main(arguments) == status
+    said = capsys.readouterr().out
+    assert "course.py lab" in said
+    assert ("is not a command" in said) == (arguments == ["lba"])

@@ -1,0 +1,182 @@
+"""The widgets' state machines, moved without a browser."""
+
+import json
+
+import pytest
+import torch
+
+from looplab import LoopedConfig, LoopedTransformer, measure, plots, tasks, trace
+from looplab.widgets import FLOOD, FrameStepper, LoopMicroscope, flood_frames
+from looplab.widgets.payload import pack, unpack
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=3)).eval()
+
+
+@pytest.fixture(scope="module")
+def run(model):
+    tokens = torch.arange(10).view(2, 5)
+    return trace(model, tokens, loops=8, keep=("states", "attention"))
+
+
+@pytest.fixture
+def scope(run, model):
+    return LoopMicroscope(run, model, targets=torch.zeros(2, 5, dtype=torch.long))
+
+
+def test_the_loop_stays_inside_the_run(scope):
+    scope.loop = 5
+    assert scope.loop == 5
+    scope.loop = 99
+    assert scope.loop == 8
+    scope.loop = -3
+    assert scope.loop == 0
+    with pytest.raises(TypeError, match=r"loop=2\.5"):
+        scope.loop = 2.5
+
+
+def test_numbers_are_those_of_the_trace(scope, run, model):
+    scope.token = 2
+    state = scope.picture_state(3)
+    path = run.states[:, :, 0, 2].double()
+    limit = path[-1]
+    distance = (path[2] - limit).norm(dim=-1) / limit.norm(dim=-1)
+    torch.testing.assert_close(
+        torch.tensor(state["distance"]).double(), distance, rtol=1e-3, atol=0
+    )
+    relative = measure.relative_step(run.states)[1, :, 0, 2].double()
+    torch.testing.assert_close(torch.tensor(state["step"]).double(), relative, rtol=1e-3, atol=0)
+    logits = model.readout(run.loop_ends[2, :1])[0]
+    assert state["answers"] == [str(a) for a in logits.argmax(-1).tolist()]
+    assert state["right"] == int((logits.argmax(-1) == 0).sum())
+    pattern = run.attention[2, scope.stage.layer, 0].mean(0)
+    torch.testing.assert_close(torch.tensor(state["attention"]), pattern, rtol=0, atol=3e-3)
+
+
+def test_a_held_loop_is_a_ghost_until_it_is_released(scope):
+    assert scope.held_loop is None
+    scope.loop = 2
+    scope.hold()
+    scope.loop = 6
+    ghost = scope.picture_state()["ghost"]
+    assert scope.held_loop == ghost["loop"] == 2
+    assert ghost["points"] == scope.picture_state(2)["points"]
+    assert "Held beside it, loop 2" in scope.describe()
+    scope.release()
+    assert scope.picture_state()["ghost"] is None
+    with pytest.raises(ValueError, match="loop=9: this run has loops 0 to 8"):
+        scope.hold(9)
+
+
+def test_a_second_run_is_drawn_beside_the_first(run, model):
+    other = trace(model, run.tokens.flip(0), loops=4, keep=("states", "attention"))
+    scope = LoopMicroscope(run, model, compare=other)
+    scope.loop = 6
+    ghost = scope.picture_state()["ghost"]
+    assert (ghost["run"], ghost["loop"]) == ("the other run", 4)
+
+
+def test_loop_0_is_the_start_and_the_last_loop_the_fixed_point(scope):
+    scope.loop = 0
+    assert "before any pass" in scope.describe()
+    assert scope.picture_state()["attention"] is None
+    scope.loop = 8
+    assert "stands for the fixed point" in scope.describe()
+
+
+def test_any_trace_will_do(run):
+    states_only = trace(
+        LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=1)),
+        torch.arange(4)[None],
+        loops=1,
+    )
+    scope = LoopMicroscope(states_only)
+    assert scope.picture_state(1)["answers"] is None
+    assert scope.picture_state(1)["attention"] is None
+    big = LoopedTransformer(LoopedConfig(vocab=500, width=16, heads=2, core=2)).eval()
+    wide = LoopMicroscope(trace(big, torch.arange(6)[None], loops=3), big)
+    assert len(wide.picture_state(2)["answers"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"item": 2}, "item=2: this trace holds sequences 0 to 1"),
+        ({"token": 5}, "token=5: this run has tokens 0 to 4"),
+        ({"labels": ["a"]}, "labels names 1 tokens: this run has 5"),
+        ({"targets": [1, 2]}, "targets have shape"),
+        ({"targets": [99] * 5}, "targets hold 99"),
+        ({"answer_names": ["a"]}, "answer_names has 1 names"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(run, model, options, message):
+    with pytest.raises(ValueError, match=message):
+        LoopMicroscope(run, model, **options)
+
+
+def test_a_trace_without_states_or_with_infinite_ones_is_refused(run, model):
+    bare = trace(model, run.tokens, loops=2, keep=())
+    with pytest.raises(ValueError, match="no states: record it with keep"):
+        LoopMicroscope(bare)
+    broken = trace(model, run.tokens, loops=4)
+    broken.states[2] = torch.inf
+    with pytest.raises(ValueError, match="not finite from loop 3 on"):
+        LoopMicroscope(broken)
+
+
+def test_the_html_edition_stands_alone_and_is_the_same_each_time(scope):
+    page = scope.html()
+    assert page == scope.html()
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert scope.payload < 200_000
+
+
+def test_film_strips_have_alt_text_with_numbers(scope):
+    strip = scope.film_strip((1, 4, 8))
+    assert isinstance(strip, plots.Picture)
+    assert "Loop 4 of 8" in strip.alt
+    assert "answers are right" in strip.alt
+
+
+def test_numbers_survive_the_wire_to_half_a_step():
+    values = torch.linspace(-3, 7, 1001).double().numpy()
+    for size, levels in ((1, 254), (2, 65534)):
+        data, layout = pack({"v": (values, size)})
+        json.dumps(layout)
+        error = abs(unpack(data, layout)["v"] - values).max()
+        assert len(data) == size * 1001
+        assert error <= 10 / levels / 2 * 1.001
+
+
+def test_flood_frames_say_what_is_right_and_what_is_not():
+    maze = tasks.flood_fill(1, torch.Generator().manual_seed(0), side=4)
+    answers = torch.stack([torch.zeros_like(maze.targets[0]), maze.targets[0]])
+    frames = flood_frames(maze.tokens[0], answers, maze.targets[0])
+    names = [kind.name for kind in FLOOD]
+    late = frames[1][frames[1] > 1]
+    assert {names[kind] for kind in late.tolist()} <= {
+        "reached, and rightly so",
+        "dry, and rightly so",
+    }
+    water = FrameStepper.flood(maze.tokens[0], answers, maze.targets[0])
+    water.loop = 2
+    counts = water.picture_state()["counts"]
+    assert sum(counts.values()) == 16
+    assert counts["wrongly called reached"] == counts["reachable, not yet seen"] == 0
+    assert "cells changed since loop 1" in water.describe()
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "message"),
+    [
+        (torch.zeros(3, 3), {}, r"frames have shape \[3, 3\]"),
+        (torch.full((1, 2, 2), torch.nan), {}, "not finite"),
+        (torch.full((1, 2, 2), 9), {"categories": FLOOD}, "frames hold 9"),
+    ],
+)
+def test_frames_that_make_no_picture_are_refused(frames, options, message):
+    with pytest.raises(ValueError, match=message):
+        FrameStepper(frames, **options)
