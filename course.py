@@ -99,7 +99,7 @@ def set_up():
         print("Making a Python environment in .venv ...", flush=True)
         make_environment()
     print(
-        "Installing the packages of requirements.txt into .venv: about 1.7 GB, a few minutes "
+        "Installing the packages of requirements.txt into .venv: about 2 GB, a few minutes "
         "the first time ...",
         flush=True,
     )
