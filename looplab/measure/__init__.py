@@ -1,5 +1,14 @@
 """Measurements of a looped model's run: pure functions from tensors to tensors."""
 
+from looplab.measure.attention import (
+    AttentionDistances,
+    attention_cosine,
+    attention_distance,
+    attention_step,
+    attention_to_limit,
+    diagonal_contrast,
+)
+from looplab.measure.attention_bound import AttentionBound, attention_bound, query_key_norm
 from looplab.measure.convergence import (
     contraction_rate,
     cosine_to_limit,
@@ -17,16 +26,37 @@ from looplab.measure.cycles import (
     path_independence,
     rotation_residual,
 )
+from looplab.measure.limits import (
+    Limit,
+    PeriodTest,
+    limit_by_cosine,
+    limit_by_period,
+    limit_shares,
+)
 
 __all__ = [
+    "AttentionBound",
+    "AttentionDistances",
     "CyclePCA",
+    "Limit",
     "PathIndependence",
+    "PeriodTest",
+    "attention_bound",
+    "attention_cosine",
+    "attention_distance",
+    "attention_step",
+    "attention_to_limit",
     "contraction_rate",
     "cosine_to_limit",
     "cycle_pca",
+    "diagonal_contrast",
     "distance_to_limit",
+    "limit_by_cosine",
+    "limit_by_period",
+    "limit_shares",
     "min_layer_cosine",
     "path_independence",
+    "query_key_norm",
     "relative_step",
     "rotation_residual",
     "settling_loop",

@@ -1,0 +1,154 @@
+"""Where does a token's state go in the end: to a fixed point, around an orbit, or away for good?
+
+Both tests take states [loop, ..., width] and label everything in between at once, so one call
+serves every token of every layer. They are heuristics on a run that ends: a label says what the
+last loops look like at a given tolerance, and rates depend on the thresholds.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from looplab.measure.convergence import cosine_to_limit
+
+
+class Limit(IntEnum):
+    """The labels that both tests put into their tensors of whole numbers."""
+
+    UNKNOWN = 0
+    FIXED_POINT = 1
+    ORBIT = 2
+    SLIDER = 3
+
+
+# Ratio of largest steps, fourth quarter of a run over third. Steps like 1/t, which add up without
+# end, give 2/3; steps like 1/t², which do not, give 4/9; this is halfway.
+LASTING = 0.55
+STRAIGHT = 0.5  # net way over length of path; half a circle has 0.64, a random walk of 64 steps 0.1
+
+
+def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9) -> Tensor:
+    """Label each limit by the cosine of every state to the last one: [loop, ..., width] -> [...].
+
+    The thresholds are the paper's and meant for 128 loops; its pseudo-code is not public, so the
+    rules are a reconstruction. In the second half of the run, a state is near when its cosine is
+    above 1 - tolerance:
+
+        orbit        left the neighbourhood of the last state twice or more
+        fixed point  never left, and near for at least `share` of the loops
+        slider       never left, near for less than `share` of the loops, and the cosine rises in
+                     at least `share` of the steps
+        unknown      anything else, NaN included
+
+    The last state is its own neighbour, and only directions count: a slider that moves slowly or
+    straight away from the origin looks like a late fixed point, and so does an orbit whose points
+    are within the tolerance of each other; see `limit_by_period`. Raises ValueError for fewer than
+    16 loops.
+
+    Source: after Algorithm 1 of arXiv 2604.11791, appendix C (claim C9).
+
+    >>> loop = torch.arange(128.0)[:, None]
+    >>> limit_by_cosine(torch.cat((torch.ones(128, 1), 0.8**loop), dim=1))
+    tensor(1)
+    """
+    _check(states)
+    cosine = cosine_to_limit(_precise(states))[len(states) // 2 :]
+    near = cosine > 1 - tolerance
+    departures = (near[:-1] & ~near[1:]).sum(0)
+    near_share = near.double().mean(0)
+    rising = (cosine[1:] > cosine[:-1]).double().mean(0)
+    stayed = departures == 0
+    settled = near_share >= share
+    return _label(stayed & settled, departures >= 2, stayed & ~settled & (rising >= share))
+
+
+class PeriodTest(NamedTuple):
+    """What `limit_by_period` found, each [...]."""
+
+    limit: Tensor  # a value of Limit
+    period: Tensor  # loops until the state is back: 1 at a fixed point, 0 for slider and unknown
+
+
+def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
+    """Label each limit by comparing states a lag of k loops apart: [loop, ..., width] -> [...].
+
+    No single state serves as reference. The lags are 1 to a quarter of the run, each compared at
+    every loop of the last quarter, lengths relative to the state's mean length over that quarter:
+
+        fixed point  the last quarter lies within `tolerance` of its mean
+        orbit        some shorter lag takes the state further than `tolerance` away and lag k, the
+                     period, brings it back every time, and the steps last
+        slider       the steps last and add up: the second half of the run is nearly straight
+        unknown      anything else: noise, a path still settling, a turn that never closes, NaN
+
+    Steps last when they shrink no faster than 1/t (LASTING). A fixed point approached by less than
+    about 1 % a loop cannot be told from a slider in 128 loops. Lengths count: a stream whose norm
+    keeps growing slides even where its direction rests; normalise the states first to ask about
+    directions. Raises ValueError for fewer than 16 loops.
+
+    Source: a companion to Algorithm 1 of arXiv 2604.11791, appendix C (claim C9); ours.
+
+    >>> turn = torch.arange(64) * (2 * torch.pi / 5)
+    >>> limit_by_period(torch.stack((turn.cos(), turn.sin()), dim=-1))
+    PeriodTest(limit=tensor(2), period=tensor(5))
+    """
+    _check(states)
+    quarter = len(states) // 4
+    half = _precise(states[-2 * quarter :])
+    end = half[quarter:]
+    scale = end.norm(dim=-1).mean(0).clamp_min(torch.finfo(half.dtype).tiny)
+    spread = (end - end.mean(0)).norm(dim=-1).amax(0) / scale
+
+    # away[k - 1]: the furthest that k loops took a state which arrives in the last quarter.
+    away = torch.stack(
+        [
+            (end - half[quarter - lag : -lag]).norm(dim=-1).amax(0) / scale
+            for lag in range(1, quarter + 1)
+        ]
+    )
+    beyond = torch.full_like(away[:1], torch.inf)
+    left = torch.cat((away[:1] * 0, away.cummax(0).values[:-1])) > tolerance
+    # Of neighbouring lags that all bring the state back, the period is the one that does it best.
+    back = left & (away <= tolerance) & (away <= torch.cat((away[1:], beyond)))
+    period = back.int().argmax(0) + 1  # the first lag that is back, if any is
+
+    steps = (half[1:] - half[:-1]).norm(dim=-1)
+    lasting = steps[quarter:].amax(0) >= LASTING * steps[:quarter].amax(0)
+    straight = (half[-1] - half[0]).norm(dim=-1) >= STRAIGHT * steps.sum(0)
+
+    limit = _label(spread <= tolerance, back.any(0) & lasting, straight & lasting)
+    period = torch.where(limit == Limit.ORBIT, period, (limit == Limit.FIXED_POINT).long())
+    return PeriodTest(limit, period)
+
+
+def limit_shares(limit: Tensor) -> dict[str, float]:
+    """Share of each label among all tokens of `limit`, of any shape.
+
+    >>> limit_shares(torch.tensor([1, 1, 1, 2]))
+    {'unknown': 0.0, 'fixed point': 0.75, 'orbit': 0.25, 'slider': 0.0}
+    """
+    shares = limit.flatten().bincount(minlength=len(Limit)).double() / limit.numel()
+    return {kind.name.lower().replace("_", " "): shares[kind].item() for kind in Limit}
+
+
+def _label(fixed: Tensor, orbit: Tensor, slider: Tensor) -> Tensor:
+    """One label each from three tests; the earlier test wins."""
+    label = torch.full_like(fixed, Limit.UNKNOWN, dtype=torch.long)
+    label = torch.where(slider, Limit.SLIDER, label)
+    label = torch.where(orbit, Limit.ORBIT, label)
+    return torch.where(fixed, Limit.FIXED_POINT, label)
+
+
+def _precise(states: Tensor) -> Tensor:
+    # Differences of half-precision states lose what little they have when taken in that precision.
+    return states.to(torch.promote_types(states.dtype, torch.float32))
+
+
+def _check(states: Tensor):
+    if states.dim() < 2 or len(states) < 16:
+        raise ValueError(
+            f"states have shape {tuple(states.shape)}: expected [loop, ..., width] with 16 loops "
+            "or more; 128 is what the thresholds were chosen for"
+        )
