@@ -20,10 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 400_000
 CELL_SECONDS = 180
 EDITIONS = ("unsolved", "solved")
+ROLES = ("given", "answer", "check")
 MARKS = re.compile(
     r"^(?P<indent> *)# --- solution\n(?P<solution>.*?)^ *# --- stub\n(?P<stub>.*?)^ *# --- end\n?",
     re.M | re.S,
 )
+LEFT = re.compile(r"^ *# --- (solution|stub|end)\b", re.M)
 
 
 class SourceError(ValueError):
@@ -93,9 +95,17 @@ def make(source: Path, edition: str) -> nbformat.NotebookNode:
         if not name or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", name) or name in seen:
             raise SourceError(f"{where}: every cell needs an id of its own in a-z, 0-9 and -")
         seen.add(name)
+        role, ex, tags = said.get("role", "given"), said.get("ex"), list(said.get("tags", []))
+        for key, value, known in (
+            ("edition", said.get("edition", edition), EDITIONS),
+            ("role", role, ROLES),
+        ):
+            if value not in known:
+                raise SourceError(f"{where}: {key}={value!r} is none of {', '.join(known)}")
+        if (role == "given") != (ex is None):
+            raise SourceError(f"{where}: answer and check cells, and only they, have an ex")
         if said.get("edition", edition) != edition:
             continue
-        role, ex, tags = said.get("role", "given"), said.get("ex"), list(said.get("tags", []))
         text = cell.source
         if cell.cell_type == "markdown":
             text = prose(text, source, edition, first=not cells)
@@ -136,6 +146,8 @@ def one_edition(text: str, edition: str, where: str) -> str:
     """The answer cell with its solution or with its stub."""
 
     def choose(match):
+        if LEFT.search(match["solution"]) or LEFT.search(match["stub"]):
+            return match[0]  # a mark inside another's part: one was forgotten
         if edition == "solved":
             return match["solution"]
         lines = textwrap.dedent(match["stub"]).splitlines()
@@ -146,6 +158,8 @@ def one_edition(text: str, edition: str, where: str) -> str:
     chosen, count = MARKS.subn(choose, text + "\n")
     if not count:
         raise SourceError(f"{where}: no '# --- solution', '# --- stub', '# --- end' lines")
+    if LEFT.search(chosen):
+        raise SourceError(f"{where}: a '# --- solution', '# --- stub' or '# --- end' is missing")
     return chosen.rstrip("\n")
 
 

@@ -40,7 +40,10 @@ class Picture:
         buffer = io.BytesIO()
         # No software version in the file: the same figure is the same bytes.
         metadata = {"Software": None}
-        self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata=metadata)
+        with house_style():
+            self.figure.savefig(
+                buffer, format="png", dpi=DPI, bbox_inches="tight", metadata=metadata
+            )
         return buffer.getvalue()
 
     def save(self, path):
@@ -57,9 +60,18 @@ class Picture:
 
 
 @contextmanager
+def house_style():
+    """looplab's settings on top of matplotlib's own, whatever the user has set."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+@contextmanager
 def drawing(width: float = 6.4, height: float = 3.4, columns: int = 1, rows: int = 1, **options):
     """A new figure in looplab's style: `with drawing() as (figure, axes):`; pyplot stays out."""
-    with matplotlib.rc_context(RC):
+    with house_style():
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, **options)
 
@@ -95,7 +107,7 @@ def accuracy_by_loop(
             values = np.asarray(values, dtype=float)
             loop = np.arange(1, len(values) + 1)
             most = max(most, len(values))
-            axes.plot(loop, values, label=name, marker=MARKERS[n], markersize=4, **_look(n))
+            axes.plot(loop, values, label=name, marker=MARKERS[n % 7], markersize=4, **_look(n))
             best = int(values.argmax())
             told.append(
                 f"{name} starts at {values[0]:.2f}, is highest with {values[best]:.2f} at loop "
@@ -114,7 +126,11 @@ def accuracy_by_loop(
 
 def staircase(accuracy: Tensor, loops: Sequence[int] = (1, 2, 3, 4, 5, 6), what: str = "depth"):
     """Accuracy [loop, difficulty] as a table of shaded numbers; rows are loops, from 1."""
-    table = torch.as_tensor(accuracy)[[loop - 1 for loop in loops]].numpy()
+    accuracy = torch.as_tensor(accuracy)
+    wrong = [loop for loop in loops if not 1 <= loop <= len(accuracy)]
+    if wrong:
+        raise ValueError(f"loops names {wrong[0]}: this table has loops 1 to {len(accuracy)}")
+    table = accuracy[[loop - 1 for loop in loops]].numpy()
     with drawing(6.4, 0.7 + 0.4 * len(loops)) as (figure, axes):
         axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
         axes.grid(False)
@@ -171,12 +187,14 @@ def lines_by_layer(
                     loop, np.maximum(low, 1e-9), high, color=PALETTE[n % 7], alpha=0.2
                 )
             seen = line[np.isfinite(line)]
-            told.append(f"{name} goes from {seen[0]:.2g} to {seen[-1]:.2g}")
+            way = f"goes from {seen[0]:.2g} to {seen[-1]:.2g}" if len(seen) else "has no value"
+            told.append(f"{name} {way}")
         if floor is not None:
             axes.axhspan(0 if not log else floor / 1e3, floor, color="0.9", zorder=0)
             axes.text(loop[-1], floor, "float32 noise", ha="right", va="top", color="0.35")
             seen = values[values > 0]
-            axes.set_ylim(bottom=max(float(seen.min()) / 3, floor / 1e2))
+            if len(seen):
+                axes.set_ylim(bottom=max(float(seen.min()) / 3, floor / 1e2))
         if log:
             axes.set_yscale("log")
         axes.set(xlabel="loop", ylabel=ylabel)

@@ -1,5 +1,6 @@
 """Measurements of a looped model's run: pure functions from tensors to tensors."""
 
+from looplab.measure import stability
 from looplab.measure.attention import (
     AttentionDistances,
     attention_cosine,
@@ -60,6 +61,7 @@ __all__ = [
     "relative_step",
     "rotation_residual",
     "settling_loop",
+    "stability",
     "step_size",
     "successive_cosine",
 ]

@@ -30,7 +30,8 @@ class Saved(NamedTuple):
 
 def identity(model: nn.Module, task, recipe) -> dict:
     """What two runs must share for one to continue the other."""
-    return {"config": model.config.to_dict(), "recipe": recipe.to_dict(), "task": name_of(task)}
+    run = {"config": model.config.to_dict(), "recipe": recipe.to_dict(), "task": name_of(task)}
+    return json.loads(json.dumps(run))  # as it reads when it comes back: tuples become lists
 
 
 def name_of(task) -> str:
@@ -74,6 +75,8 @@ def restore(path: Path, run: dict, model: nn.Module, optimizer) -> Saved:
 
     Raises ValueError where the file is damaged, is something else, or belongs to another run.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the file of the checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -83,7 +86,7 @@ def restore(path: Path, run: dict, model: nn.Module, optimizer) -> Saved:
                     "be overwritten: choose another file name"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, IsADirectoryError) as error:
+    except SafetensorError as error:
         raise ValueError(
             f"{path} cannot be read as a checkpoint and will not be overwritten ({error}): "
             "choose another file name, or delete it if you do not need it"

@@ -1,0 +1,237 @@
+"""Figures: alt text told from the data, readable without colour and on any page."""
+
+import inspect
+import io
+import math
+import sys
+
+import matplotlib.style
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from looplab import measure, plots
+
+RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
+STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
+FALLING = torch.tensor([[8.0, 4.0], [2.0, 1.0], [0.5, 0.25]])
+
+
+def circle(loops=6):
+    """A path that closes in on three corners, 3, 4 and 5 apart."""
+    corners = torch.tensor([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])
+    return corners + 0.1 ** torch.arange(loops)[:, None, None]
+
+
+FIGURES = {
+    "loss_curve": (
+        lambda: plots.loss_curve({"looped": [8.0] * 30 + [0.5] * 30, "twin": [4.0] * 40}),
+        ["looped falls from 8 to 0.5 in 60 steps", "twin falls from 4 to 4 in 40 steps"],
+    ),
+    "accuracy_by_loop": (
+        lambda: plots.accuracy_by_loop({"looped": RISING, "twin": RISING[:2]}, trained=(2, 3)),
+        [
+            "looped starts at 0.25, is highest with 0.97 at loop 3 and ends at 0.75 after 4",
+            "twin starts at 0.25, is highest with 0.50 at loop 2 and ends at 0.50 after 2",
+        ],
+    ),
+    "staircase": (
+        lambda: plots.staircase(STAIRS, loops=(1, 2, 3), what="distance"),
+        [
+            "loop and distance",
+            "loop 1 solves up to 0, loop 2 solves up to 1, loop 3 solves up to 2",
+        ],
+    ),
+    "lines_by_layer": (
+        lambda: plots.lines_by_layer(FALLING, "step size", floor=0.3, spread=FALLING / 10),
+        [
+            "step size over loops 1 to 3",
+            "layer 1 goes from 8 to 0.5",
+            "layer 2 goes from 4 to 0.25",
+        ],
+    ),
+    "cycle": (
+        lambda: plots.cycle(measure.cycle_pca(circle()), "A triangle"),
+        ["A triangle", "the 3 layers end on points 3 to 5 apart", "by more than 0.0001"],
+    ),
+    "bars": (
+        lambda: plots.bars({"looped": 0.875, "twin": 0.5}, "accuracy", {"looped": 0.1, "twin": 0}),
+        ["accuracy: looped 0.88; twin 0.50"],
+    ),
+}
+each = pytest.mark.parametrize(("draw", "told"), FIGURES.values(), ids=FIGURES)
+
+
+def pixels(picture):
+    return imread(io.BytesIO(picture.png()))
+
+
+def lines(picture):
+    return [line for line in picture.figure.axes[0].get_lines() if line.get_label()[0] != "_"]
+
+
+def texts(picture):
+    return [text.get_text() for axes in picture.figure.axes for text in axes.texts]
+
+
+def test_no_figure_is_left_out():
+    own = {
+        name
+        for name, value in inspect.getmembers(plots, inspect.isfunction)
+        if value.__module__ == plots.__name__ and not name.startswith("_")
+    }
+    assert own - {"drawing", "house_style", "mark"} == set(FIGURES)
+
+
+@each
+def test_the_alt_text_tells_the_numbers(draw, told):
+    picture = draw()
+    for part in told:
+        assert part in picture.alt
+    assert picture.alt.endswith(".")
+    assert repr(picture) == picture.alt
+    assert picture.data
+
+
+@each
+def test_a_picture_is_drawn_on_an_opaque_white_ground(draw, told):
+    image = pixels(draw())
+    assert image.shape[2] == 3 or (image[..., 3] == 1).all()
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3]
+    assert (border == 1).all(1).mean() > 0.95
+    assert image[..., :3].min() < 0.5
+
+
+@each
+def test_the_same_figure_is_the_same_bytes(draw, told, tmp_path):
+    picture = draw()
+    picture.save(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes() == draw().png()
+
+
+def test_a_notebook_gets_png_alt_and_text():
+    picture = plots.bars({"looped": 0.875}, "accuracy")
+    data, metadata = picture._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["text/plain"] == metadata["image/png"]["alt"] == picture.alt
+
+
+def test_pyplot_keeps_no_figure():
+    plots.bars({"looped": 0.875}, "accuracy").png()
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda names: plots.loss_curve({name: [2.0, 1.0] for name in names}),
+        lambda names: plots.accuracy_by_loop({name: RISING for name in names}),
+        lambda names: plots.lines_by_layer(torch.ones(3, len(names)), "size", names=names),
+    ],
+)
+def test_series_differ_in_line_style_and_are_named(draw):
+    names = ["one", "two", "three", "four"]
+    picture = draw(names)
+    drawn = lines(picture)
+    assert [line.get_label() for line in drawn] == names
+    assert len({line.get_linestyle() for line in drawn}) == 4
+    assert len({line.get_color() for line in drawn}) == 4
+    assert [text.get_text() for text in picture.figure.axes[0].get_legend().get_texts()] == names
+
+
+def test_there_are_as_many_styles_and_markers_as_colours():
+    for looks in (plots.PALETTE, plots.STYLES, plots.MARKERS):
+        assert len(set(looks)) == 7
+
+
+def test_the_layers_of_a_cycle_differ_in_marker():
+    axes = plots.cycle(measure.cycle_pca(circle())).figure.axes[0]
+    named = [points for points in axes.collections if points.get_label()[0] != "_"]
+    shapes = {points.get_paths()[0].vertices.tobytes() for points in named}
+    assert len(named) == len(shapes) == 3
+    assert [points.get_label()[-1] for points in named] == ["1", "2", "3"]
+
+
+def test_the_loss_is_a_running_mean_at_its_last_step():
+    loss = [float(n) for n in range(1, 11)]
+    (line,) = plots.loss_curve(loss, smooth=4).figure.axes[0].get_lines()
+    assert line.get_xdata().tolist() == list(range(4, 11))
+    assert line.get_ydata() == pytest.approx([np.mean(loss[n - 4 : n]) for n in range(4, 11)])
+
+
+def test_lines_stand_where_the_data_is():
+    drawn = lines(plots.accuracy_by_loop({"looped": RISING}))[0]
+    assert drawn.get_xdata().tolist() == [1, 2, 3, 4]
+    assert drawn.get_ydata() == pytest.approx(RISING.numpy())
+    for layer, line in enumerate(lines(plots.lines_by_layer(FALLING, "size", first_loop=2))):
+        assert line.get_xdata().tolist() == [2, 3, 4]
+        assert line.get_ydata() == pytest.approx(FALLING[:, layer].numpy())
+
+
+def test_zeros_are_gaps_on_a_log_axis_and_points_on_a_plain_one():
+    values = torch.tensor([[1.0], [0.5], [0.0]])
+    log, plain = (plots.lines_by_layer(values, "size", log=log) for log in (True, False))
+    assert math.isnan(lines(log)[0].get_ydata()[-1])
+    assert "layer 1 goes from 1 to 0.5" in log.alt
+    assert plain.alt.endswith("layer 1 goes from 1 to 0.")
+
+
+def test_the_noise_floor_is_named():
+    assert "float32 noise" in texts(plots.lines_by_layer(FALLING, "size", floor=0.3))
+    assert texts(plots.lines_by_layer(FALLING, "size")) == []
+
+
+def test_a_staircase_writes_every_number_it_has():
+    table = STAIRS.clone()
+    table[0, 2] = float("nan")
+    picture = plots.staircase(table, loops=(1, 3))
+    assert texts(picture) == ["1.00", "0.50", "1.00", "1.00", "0.90"]
+    assert picture.data["accuracy"].shape == (2, 3)
+    assert "loop 1 none" in plots.staircase(STAIRS - 0.5, loops=(1,)).alt
+
+
+def test_bars_carry_their_numbers():
+    picture = FIGURES["bars"][0]()
+    assert [text.strip() for text in texts(picture)] == ["0.88", "0.50"]
+    assert [bar.get_width() for bar in picture.figure.axes[0].patches] == [0.875, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("whose", "says"),
+    [("yours", "drawn with your own code"), ("looplab's", "drawn with looplab's code")],
+)
+def test_mark_says_whose_code_drew_it(whose, says):
+    picture = plots.bars({"looped": 0.875}, "accuracy")
+    before = pixels(picture)
+    assert plots.mark(picture, whose) is picture
+    assert [text.get_text() for text in picture.figure.texts] == [says]
+    after = pixels(picture)
+    assert before.shape != after.shape or (before != after).any()
+    assert picture.alt == "accuracy: looped 0.88."
+
+
+def test_the_users_matplotlib_settings_change_nothing():
+    plain = plots.bars({"a": 1.0}, "share").png()
+    with matplotlib.rc_context({"savefig.transparent": True, "savefig.facecolor": "black"}):
+        matplotlib.style.use("dark_background")
+        assert plots.bars({"a": 1.0}, "share").png() == plain
+
+
+def test_a_staircase_says_which_loops_it_has():
+    with pytest.raises(ValueError, match="loops names 4: this table has loops 1 to 3"):
+        plots.staircase(torch.rand(3, 5), loops=(1, 4))
+    with pytest.raises(ValueError, match="loops names 0"):
+        plots.staircase(torch.rand(3, 5), loops=(0,))
+
+
+def test_lines_without_a_positive_value_can_be_drawn():
+    values = torch.tensor([[1.0, 0.0], [0.1, 0.0]])
+    assert "layer 2 has no value" in plots.lines_by_layer(values, "step", floor=1e-6).alt
+    assert "layer 1 has no value" in plots.lines_by_layer(0 * values, "step", floor=1e-6).alt
+
+
+def test_more_models_than_markers_can_be_drawn():
+    runs = {f"model {n}": torch.rand(4) for n in range(9)}
+    assert "model 8" in plots.accuracy_by_loop(runs).alt

@@ -1,0 +1,439 @@
+"""Training: what it computes, what an interrupt leaves behind, and what it refuses."""
+
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.testing import assert_close
+
+from looplab import LoopedConfig, LoopedTransformer, tasks
+from looplab.train import PoissonLogNormalLoops, Recipe, UniformLoops, accuracy_table, fit
+
+SMALL = LoopedConfig(
+    vocab=4, fields=2, width=16, heads=2, attention="full", position="none", injection="concat"
+)
+ROOTS = partial(tasks.find_root, nodes=4, max_depth=2)
+SHORT = Recipe(steps=80, batch=4, loops=UniformLoops(1, 3), warmup=5)
+ONE = Recipe(steps=1, batch=8, loops=4, clip=1e9)
+
+
+def build(seed=0, **settings):
+    torch.manual_seed(seed)
+    return LoopedTransformer(replace(SMALL, **settings))
+
+
+def train(model, recipe, task=ROOTS, **options):
+    return fit(model, task, recipe, **{"progress": False, "device": "cpu", "threads": 1} | options)
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+class StoppingRoots:
+    """Find the root, with a KeyboardInterrupt in the place of one of the draws."""
+
+    def __init__(self, stop_at=None):
+        self.draws, self.stop_at = 0, stop_at
+
+    def __call__(self, batch, generator):
+        self.draws += 1
+        if self.draws == self.stop_at:
+            raise KeyboardInterrupt
+        return ROOTS(batch, generator)
+
+
+@contextmanager
+def interrupt_in_forward(model, number):
+    """Press Ctrl-C in the middle of a step."""
+    calls = []
+
+    def press(*_):
+        calls.append(1)
+        if len(calls) == number:
+            signal.raise_signal(signal.SIGINT)
+
+    handle = model.register_forward_hook(press)
+    yield
+    handle.remove()
+
+
+def counted(model):
+    """A list that grows with every step."""
+    steps = []
+    model.register_forward_pre_hook(lambda *_: steps.append(1))
+    return steps
+
+
+def one_batch(seed=3):
+    """A batch, and a task that gives nothing but this batch."""
+    batch = ROOTS(8, torch.Generator().manual_seed(seed))
+    return batch, lambda size, generator: batch
+
+
+def fitted(recipe):
+    """Loss and gradients of the one step that `fit` takes."""
+    model, (_, task) = build(), one_batch()
+    gradients = {}
+    for name, value in model.named_parameters():
+        value.register_post_accumulate_grad_hook(
+            lambda value, name=name: gradients.update({name: value.grad.clone()})
+        )
+    loss = train(model, recipe, task).loss[0]
+    return loss, gradients
+
+
+def by_hand(grad_loops, loss):
+    """The same of four loops written out; `loss(states, logits, targets)` judges them."""
+    model, (batch, _) = build(), one_batch()
+    x = model.encode(batch.tokens)
+    z, states = model.start(x), []
+    for loop in range(4):
+        if loop and loop == 4 - grad_loops:
+            z = z.detach()
+        z = model.step(z, x)
+        states.append(z)
+    value = loss(states, [model.readout(z) for z in states], batch.targets.flatten())
+    value.backward()
+    return value.item(), {name: value.grad for name, value in model.named_parameters()}
+
+
+def cross_entropy(logits, targets):
+    return F.cross_entropy(logits.flatten(0, -2), targets)
+
+
+def test_the_loss_falls():
+    model = build()
+    history = train(model, replace(SHORT, steps=150, batch=32, lr=5e-3))
+    assert sum(history.loss[-20:]) < 0.7 * sum(history.loss[:20])
+    assert (history.steps, history.interrupted, history.device) == (150, False, "cpu")
+    assert len(history.loss) == len(history.loops) == 150
+    assert set(history.loops) == {1, 2, 3}
+    assert model.training
+    assert all(value.grad is None for value in model.parameters())
+
+
+def test_a_recipe_fixes_everything_that_is_random():
+    first, second, other = build(start="normal"), build(start="normal"), build(start="normal")
+    histories = [train(first, SHORT)]
+    torch.rand(7)  # the global random state has no say
+    histories.append(train(second, SHORT))
+    train(other, replace(SHORT, seed=1))
+    assert histories[0].loss == histories[1].loss
+    assert same(weights(first), weights(second))
+    assert not same(weights(first), weights(other))
+
+
+@pytest.mark.parametrize("how", ["task", "signal"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, how):
+    whole, torn = build(start="normal"), build(start="normal")
+    straight = train(whole, SHORT, StoppingRoots())
+    file = tmp_path / "run.safetensors"
+    if how == "task":  # the second draw comes after 64 steps
+        stopped = train(torn, SHORT, StoppingRoots(stop_at=2), checkpoint=file)
+        assert stopped.steps == 64
+    else:
+        before = signal.getsignal(signal.SIGINT)
+        with interrupt_in_forward(torn, 7):
+            stopped = train(torn, SHORT, StoppingRoots(), checkpoint=file)
+        assert signal.getsignal(signal.SIGINT) is before
+        assert stopped.steps == 7  # the step in hand was finished
+    assert stopped.interrupted
+    assert stopped.loss == straight.loss[: stopped.steps]
+    assert not same(weights(torn), weights(build(start="normal")))
+
+    back = build(seed=9, start="normal")  # the checkpoint brings its own weights
+    steps = counted(back)
+    resumed = train(back, SHORT, StoppingRoots(), checkpoint=file)
+    assert not resumed.interrupted
+    assert (resumed.steps, resumed.loss, resumed.loops) == (80, straight.loss, straight.loops)
+    assert len(steps) == 80 - stopped.steps
+    assert resumed.seconds > stopped.seconds
+    assert same(weights(back), weights(whole))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_an_interrupt_keeps_what_was_learned():
+    stopped, whole, before = build(), build(), []
+    with interrupt_in_forward(stopped, 7):
+        history = train(stopped, SHORT)
+    assert (history.steps, history.interrupted) == (7, True)
+    whole.register_forward_pre_hook(lambda *_: before.append(weights(whole)))
+    train(whole, SHORT)
+    assert same(weights(stopped), before[7])
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    model, file = build(), tmp_path / "deep" / "run.safetensors"
+    history = train(model, SHORT, checkpoint=file)
+    back = build(seed=1)
+    steps = counted(back)
+    again = train(back, SHORT, checkpoint=file)
+    assert steps == []
+    assert (again.steps, again.loss) == (80, history.loss)
+    assert same(weights(back), weights(model))
+
+
+def test_a_run_with_settings_that_json_reads_back_as_lists_is_resumed(tmp_path):
+    scaled, short = {"rope_scaling": (8.0, 1.0, 4.0, 16.0)}, replace(SHORT, steps=2)
+    train(build(**scaled), short, checkpoint=tmp_path / "run.safetensors")
+    assert train(build(**scaled), short, checkpoint=tmp_path / "run.safetensors").steps == 2
+
+
+def test_files_that_are_no_checkpoint_of_this_run_are_refused_and_kept(tmp_path):
+    whole = tmp_path / "whole.safetensors"
+    short = replace(SHORT, steps=2)
+    train(build(), short, checkpoint=whole)
+
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(whole.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="torn.safetensors cannot be read.*choose another"):
+        train(build(), short, checkpoint=torn)
+    assert torn.stat().st_size == whole.stat().st_size - 10
+
+    with pytest.raises(ValueError, match="is a folder: name the file"):
+        train(build(), short, checkpoint=tmp_path)
+
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, other)
+    with pytest.raises(ValueError, match="other.safetensors is not a training checkpoint"):
+        train(build(), short, checkpoint=other)
+
+    bytes_before = whole.read_bytes()
+    model = build()
+    with pytest.raises(ValueError, match="another run: lr is 0.002 there and 0.1 here"):
+        train(model, replace(short, lr=0.1), checkpoint=whole)
+    with pytest.raises(ValueError, match=r"loops is 'UniformLoops\(low=1, high=3\)' there"):
+        train(model, replace(short, loops=2), checkpoint=whole)
+    with pytest.raises(ValueError, match="max_depth=2.*there and.*max_depth=1"):
+        train(model, short, partial(ROOTS, max_depth=1), checkpoint=whole)
+    assert same(weights(model), weights(build()))
+    with pytest.raises(ValueError, match="width is 16 there and 8 here"):
+        train(build(width=8), short, checkpoint=whole)
+    assert whole.read_bytes() == bytes_before
+
+
+def test_uniform_loops_reach_both_bounds_evenly():
+    draws = torch.tensor(UniformLoops(3, 6).draw(8000, torch.Generator().manual_seed(0)))
+    assert torch.equal(draws.unique(), torch.arange(3, 7))
+    assert ((draws.bincount()[3:] / 8000 - 0.25).abs() < 0.02).all()
+
+
+@pytest.mark.parametrize(("mean", "sigma"), [(32, 0.5), (6, 0.5), (4, 0.0), (0.5, 1.0)])
+def test_poisson_log_normal_loops_have_their_mean_and_a_long_tail(mean, sigma):
+    sampler = PoissonLogNormalLoops(mean, sigma)
+    draws = torch.tensor(sampler.draw(50_000, torch.Generator().manual_seed(0))).double()
+    assert draws.min() >= 1
+    assert_close(draws.mean().item(), mean + 1.0, rtol=0.02, atol=0)
+    # Law of total variance: Poisson's own, and that of its log-normal rate.
+    variance = mean + mean**2 * (torch.tensor(sigma**2).exp().item() - 1)
+    assert_close(draws.var().item(), variance, rtol=0.1, atol=0)
+
+
+def test_samplers_repeat_with_their_seed():
+    for sampler in (UniformLoops(1, 9), PoissonLogNormalLoops(8)):
+        first, second, other = (
+            sampler.draw(50, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+        )
+        assert first == second != other
+
+
+@pytest.mark.parametrize("grad_loops", [1, 2, 4])
+def test_truncated_backprop_passes_no_gradient_to_earlier_loops(grad_loops):
+    loss, gradients = fitted(replace(ONE, grad_loops=grad_loops))
+    manual = by_hand(grad_loops, lambda states, logits, targets: cross_entropy(logits[-1], targets))
+    assert_close(loss, manual[0])
+    assert_close(gradients, manual[1])
+    if grad_loops < 4:
+        full = fitted(ONE)
+        assert_close(loss, full[0])
+        core = "cores.0.layers.0.mlp.up.weight"
+        assert (gradients[core] - full[1][core]).norm() > 0.01 * full[1][core].norm()
+
+
+@pytest.mark.parametrize("grad_loops", [2, 4])
+def test_the_loss_on_all_loops_is_their_mean(grad_loops):
+    def mean(states, logits, targets):
+        each = [cross_entropy(one, targets) for one in logits[-grad_loops:]]
+        return torch.stack(each).mean()
+
+    loss, gradients = fitted(replace(ONE, loss_on="all", grad_loops=grad_loops))
+    manual = by_hand(grad_loops, mean)
+    assert_close(loss, manual[0])
+    assert_close(gradients, manual[1])
+
+
+def test_the_penalty_is_its_formula():
+    def penalised(states, logits, targets):
+        before, last = states[-2:]
+        relative = (last - before).norm(dim=-1) / last.norm(dim=-1)
+        return cross_entropy(logits[-1], targets) + 3 * relative.mean()
+
+    loss, gradients = fitted(replace(ONE, penalty=3.0))
+    manual = by_hand(4, penalised)
+    assert_close(loss, manual[0])
+    assert_close(gradients, manual[1])
+    single = replace(ONE, loops=1)  # one loop has no step to be penalised
+    assert fitted(replace(single, penalty=3.0))[0] == fitted(single)[0]
+
+
+def test_the_penalty_makes_the_last_step_smaller():
+    def last_step(penalty):
+        model = build()
+        train(model, replace(SHORT, batch=16, loops=UniformLoops(3, 5), penalty=penalty))
+        with torch.no_grad():
+            before, last = model(one_batch()[0].tokens, 4, every_loop=True).loop_states[-2:]
+        return ((last - before).norm(dim=-1) / last.norm(dim=-1)).mean()
+
+    assert last_step(1.0) < 0.7 * last_step(0.0)
+
+
+def test_no_update_uses_a_gradient_longer_than_the_clip():
+    model, sizes = build(), []
+
+    def measure(optimizer, *_):
+        gradients = [value.grad.flatten() for value in model.parameters()]
+        sizes.append(torch.cat(gradients).norm().item())
+
+    handle = register_optimizer_step_pre_hook(measure)
+    try:
+        train(model, replace(SHORT, steps=5, clip=0.05))
+        train(model, replace(SHORT, steps=5, clip=1e9))
+    finally:
+        handle.remove()
+    assert_close(sizes[:5], [0.05] * 5, rtol=1e-4, atol=0)
+    assert min(sizes[5:]) > 0.05
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth():
+    recipe = Recipe(steps=200, batch=1, loops=1, lr=1.0, warmup=20)
+    rates = [recipe.learning_rate(step) for step in range(200)]
+    assert rates[0] == 0.05
+    assert max(rates) == rates[19] == rates[20] == 1.0
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert 0.1 < rates[-1] < 0.101
+
+
+def test_thread_count_and_mode_are_put_back():
+    before, inside = torch.get_num_threads(), []
+
+    def task(batch, generator):
+        inside.append(torch.get_num_threads())
+        if len(inside) == 2:
+            raise RuntimeError("no more data")
+        return ROOTS(batch, generator)
+
+    model = build().eval()
+    try:
+        torch.set_num_threads(3)
+        assert train(model, replace(SHORT, steps=2), task).threads == 1
+        assert torch.get_num_threads() == 3
+        with pytest.raises(RuntimeError, match="no more data"):
+            train(model, SHORT, task, threads=2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert inside == [1, 2]
+    assert not model.training
+
+
+def test_choosing_the_threads_changes_no_weights():
+    chosen, given = build(), build()
+    history = train(chosen, replace(SHORT, steps=5), threads=None)
+    train(given, replace(SHORT, steps=5), threads=history.threads)
+    assert same(weights(chosen), weights(given))
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_weights():
+    model = build()
+    # After one step with this rate the weights overflow as soon as they are multiplied.
+    with pytest.raises(FloatingPointError, match=r"step 1 \(.*before it.*lower lr \(now 1e\+30"):
+        train(model, replace(SHORT, lr=1e30, warmup=0, weight_decay=0.0))
+    assert all(value.isfinite().all() for value in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: UniformLoops(0, 3), "need 1 <= low <= high"),
+        (lambda: UniformLoops(4, 3), r"UniformLoops\(4, 3\)"),
+        (lambda: PoissonLogNormalLoops(0), "mean=0"),
+        (lambda: PoissonLogNormalLoops(4, -1), "sigma=-1"),
+        (lambda: replace(SHORT, steps=0), "steps is 0; expected a whole number of at least 1"),
+        (lambda: replace(SHORT, batch=2.5), "batch is 2.5"),
+        (lambda: replace(SHORT, loops=0), "loops is 0"),
+        (lambda: replace(SHORT, grad_loops=0), "grad_loops is 0"),
+        (lambda: replace(SHORT, lr=0), "lr is 0; it must be above 0"),
+        (lambda: replace(SHORT, clip=float("inf")), "clip is inf"),
+        (lambda: replace(SHORT, penalty=-1), "penalty is -1; it must be 0 or more"),
+        (lambda: replace(SHORT, loss_on="first"), "'first'; it must be 'last' or 'all'"),
+        (
+            lambda: train(build(tied=False, loops=3), SHORT),
+            "exactly 3 loops: set loops=3 in the recipe",
+        ),
+        (
+            lambda: train(build(classes=3), SHORT),
+            r"targets run from 0 to 3.*0 to 2: build it with LoopedConfig\(classes=4",
+        ),
+        (
+            lambda: train(build(), ONE, lambda *_: one_batch()[0]._replace(targets=torch.zeros(8))),
+            r"targets have shape \(8,\); expected one per token, \(8, 4\)",
+        ),
+        (lambda: accuracy_table(build(), one_batch()[0], 0), "loops is 0; it must be at least 1"),
+        (
+            lambda: accuracy_table(build(tied=False, loops=3), one_batch()[0], 4),
+            "from 1 to 3.*unrolled",
+        ),
+    ],
+)
+def test_bad_input_names_the_value(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_the_accuracy_table_is_a_count():
+    batch, _ = one_batch()
+    deepest = int(batch.difficulty.max())
+    odd = torch.arange(8) % 2 == 1  # tokens without a difficulty, and a gap in the middle
+    unrated = (batch.difficulty == 1) | (odd[:, None] & (batch.difficulty == deepest))
+    batch = batch._replace(difficulty=batch.difficulty.masked_fill(unrated, -1))
+    model = build().eval()
+    table = accuracy_table(model, batch, 6)
+    assert table.accuracy.shape == (6, deepest + 1)
+    for loops in range(1, 7):
+        with torch.no_grad():
+            right = model(batch.tokens, loops).logits.argmax(-1) == batch.targets
+        for difficulty in range(deepest + 1):
+            here = [
+                bool(right[item, token])
+                for item in range(8)
+                for token in range(4)
+                if batch.difficulty[item, token] == difficulty
+            ]
+            share = sum(here) / len(here) if here else float("nan")
+            found = table.accuracy[loops - 1, difficulty].item()
+            assert_close(found, share, equal_nan=True, rtol=1e-6, atol=0)
+        exact = sum(all(row) for row in right.tolist()) / 8
+        assert_close(table.exact[loops - 1].item(), exact)
+    assert table.accuracy[:, 1].isnan().all()
+
+
+def test_the_accuracy_table_draws_random_starts_from_its_generator():
+    batch, model = one_batch()[0], build(start="normal").eval()
+
+    def table(seed):
+        return accuracy_table(model, batch, 3, torch.Generator().manual_seed(seed)).accuracy
+
+    assert torch.equal(table(0), table(0))
+    assert torch.equal(table(0), accuracy_table(model, batch, 3).accuracy)
+    assert any(not torch.equal(table(0), table(seed)) for seed in range(1, 5))
