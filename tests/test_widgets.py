@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from looplab import LoopedConfig, LoopedTransformer, measure, plots, tasks, trace
-from looplab.widgets import FLOOD, FrameStepper, LoopMicroscope, flood_frames
+from looplab.widgets import FLOOD, FrameStepper, LoopMicroscope, PlaneStepper, flood_frames
 from looplab.widgets.payload import pack, unpack
 
 
@@ -180,3 +180,41 @@ def test_flood_frames_say_what_is_right_and_what_is_not():
 def test_frames_that_make_no_picture_are_refused(frames, options, message):
     with pytest.raises(ValueError, match=message):
         FrameStepper(frames, **options)
+
+
+def test_a_plane_shows_the_points_of_its_menus():
+    points = torch.rand(2, 3, 4, 5, 2)
+    captions = [[[f"{a}{b} frame {n}" for n in range(4)] for b in range(3)] for a in range(2)]
+    menus = {"norm": ["pre", "Ouro"], "injection": ["none", "add", "concat"]}
+    plane = PlaneStepper(points, title="paths", menus=menus, captions=captions, first=0)
+    plane.choose(norm="Ouro", injection="add")
+    plane.loop = 2
+    drawn = torch.tensor(plane.picture_state()["points"])
+    torch.testing.assert_close(drawn, points[1, 1, 2], rtol=0, atol=2e-5)
+    assert plane.describe() == "11 frame 2"
+    plane.hold(0)
+    assert plane.describe() == "11 frame 2 Held beside it, loop 0: 11 frame 0"
+    with pytest.raises(ValueError, match="norm='Huginn': the menus are"):
+        plane.choose(norm="Huginn")
+
+
+def test_points_that_are_missing_are_not_drawn():
+    points = torch.tensor([[[0.5, 0.0], [torch.nan, 0.0]]])
+    plane = PlaneStepper(points, title="one", names=("a", "b"), kinds=(0, 1), circle=True)
+    assert plane.picture_state()["points"][1] is None
+    assert plane.stage.meta["extent"][0] < -1
+    assert "Loop 1 of 1" in plane.film_strip().alt
+
+
+@pytest.mark.parametrize(
+    ("points", "options", "message"),
+    [
+        (torch.zeros(3, 2), {}, r"points have shape \[3, 2\]"),
+        (torch.zeros(2, 3, 4, 2), {"menus": {"a": ["x"]}}, r"the menus offer \[1\]"),
+        (torch.zeros(3, 4, 2), {"kinds": [0]}, "expected 4 numbers from 0 to 0"),
+        (torch.zeros(3, 4, 2), {"captions": ["a"]}, "captions hold 1 texts"),
+    ],
+)
+def test_a_plane_that_does_not_fit_together_is_refused(points, options, message):
+    with pytest.raises(ValueError, match=message):
+        PlaneStepper(points, title="", **options)

@@ -9,7 +9,7 @@ MICROSCOPE = {
     "make": """\
 import torch
 from looplab import checkpoints, tasks, trace
-from looplab.widgets import FrameStepper, LoopMicroscope
+from looplab.widgets import FrameStepper, LoopMicroscope, PlaneStepper
 
 hero = checkpoints.load("hero")
 batch = tasks.find_root(2, torch.Generator().manual_seed(0), max_depth=11)
@@ -18,6 +18,13 @@ scope = LoopMicroscope(run, hero, targets=batch.targets)""",
     "show": "scope",
     "read": "print(scope.loop, scope.token, scope.held_loop)\nprint(scope.describe())",
     "move": "scope.loop = 5",
+    "turns": """\
+turn = torch.linspace(0, 2, 12)[:, None] * torch.tensor([1.0, -1.0, 0.5])
+points = torch.stack((turn.cos(), turn.sin()), dim=-1)
+points = torch.stack((points, 0.5 * points))
+plane = PlaneStepper(points, title="multipliers", menus={"gain": ["1", "0.5"]}, circle=True,
+                     names=("pair", "single"), kinds=(0, 0, 1), axes=("real part", "imaginary"))
+plane""",
     "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
 }
 CANVAS = ".looplab-canvas"
@@ -138,6 +145,19 @@ def test_frames_step_too(scope):
     canvas.focus()
     scope.page.keyboard.press("ArrowRight")
     assert "Loop 2 of 3" in scope.cell("frames").locator(".looplab-words").inner_text()
+    assert scope.errors == []
+
+
+def test_a_plane_steps_and_its_menu_changes_it(scope):
+    cell = scope.cell("turns")
+    canvas = cell.locator(CANVAS)
+    canvas.focus()
+    scope.page.keyboard.press("ArrowRight")
+    assert cell.locator(".looplab-words").inner_text() == "Loop 2 of 12."
+    before = canvas.screenshot()
+    cell.locator("select").last.select_option(label="0.5")
+    assert canvas.screenshot() != before
+    scope.page.keyboard.press("h")
     assert scope.errors == []
 
 

@@ -6,5 +6,6 @@ same in JupyterLab and in the self-contained HTML that `.html()` returns.
 
 from looplab.widgets.frames import FLOOD, Category, FrameStepper, flood_frames
 from looplab.widgets.microscope import LoopMicroscope
+from looplab.widgets.plane import PlaneStepper
 
-__all__ = ["FLOOD", "Category", "FrameStepper", "LoopMicroscope", "flood_frames"]
+__all__ = ["FLOOD", "Category", "FrameStepper", "LoopMicroscope", "PlaneStepper", "flood_frames"]

@@ -112,7 +112,7 @@ class FrameStepper(Stepper):
             "low": float(array.min()),
             "high": float(array.max()),
         }
-        super().__init__(data, meta, loop=first, menus={})
+        super().__init__(data, meta, loop=first)
 
     @classmethod
     def flood(cls, tokens: Tensor, answers: Tensor, targets: Tensor, **options) -> "FrameStepper":

@@ -110,8 +110,6 @@ class LoopMicroscope(Stepper):
             "other_loops": runs["other"][2].shape[0] if "other" in runs else loops,
             "layers": layers,
             "labels": labels,
-            "layer_names": [f"layer {n + 1}" for n in range(layers)] if with_patterns else [],
-            "head_names": [],
             "targets": targets,
             "unit": "distance ÷ length of the fixed point; the last loop defines it",
             "noise": round(math.log10(torch.finfo(trace.states.dtype).eps), 3),
@@ -121,20 +119,24 @@ class LoopMicroscope(Stepper):
         }
         meta.setdefault("names", [])
         meta.setdefault("classes", 0)
+        layer_names, head_names = [], []
         if with_patterns:
+            layer_names = [f"layer {n + 1}" for n in range(layers)]
             patterns = shown["main.attention"]
             if patterns.shape[2] > 1:
                 heads = [f"head {n + 1}" for n in range(patterns.shape[2])]
-                meta["head_names"] = ["mean of heads", *heads]
+                head_names = ["mean of heads", *heads]
             meta["attention_max"] = _attention_max(patterns)
 
         if token is None:
             token = int(np.nan_to_num(shown["main.distance"][1, -1], nan=-99).argmax())
-        menus = {"token": labels, "layer": meta["layer_names"], "head": meta["head_names"]}
+        meta["menus"] = {
+            "token": ["token", labels],
+            "layer": ["layer", layer_names],
+            "head": ["head", head_names],
+        }
         self._shown, self._size = shown, (loops, layers, tokens)
-        super().__init__(
-            data, meta, loop=1, menus=menus, token=int(token), layer=layers - 1, head=0
-        )
+        super().__init__(data, meta, loop=1, token=int(token), layer=layers - 1, head=0)
 
     def __repr__(self):
         return "LoopMicroscope(loops={}, layers={}, tokens={})".format(*self._size)

@@ -45,13 +45,15 @@ class Stepper(ipywidgets.VBox):
     learner is.
     """
 
-    def __init__(self, data: bytes, meta: dict, *, loop: int, menus: dict[str, list], **state):
+    def __init__(self, data: bytes, meta: dict, *, loop: int, **state):
+        # Which of these names a menu sets, what it is called and what it offers.
+        meta = {"slider": "loop", "menus": {}} | meta
         self.stage = Stage(data=data, meta=meta, loop=loop, **state)
         slider = ipywidgets.IntSlider(
             value=loop,
             min=meta["first"],
             max=meta["last"],
-            description="loop",
+            description=meta["slider"],
             layout=ipywidgets.Layout(flex="1 1 260px", width="auto"),
         )
         play = ipywidgets.Play(
@@ -78,13 +80,13 @@ class Stepper(ipywidgets.VBox):
             ("speed", speed, "index"),
         ]
         chosen = []
-        for name, options in menus.items():
+        for name, (called, options) in meta["menus"].items():
             if len(options) < 2:
                 continue
             menu = ipywidgets.Dropdown(
                 options=[(option, i) for i, option in enumerate(options)],
                 index=getattr(self.stage, name),
-                description=name,
+                description=called,
                 style={"description_width": "initial"},
                 layout=ipywidgets.Layout(width="auto", margin="2px 12px 2px 2px"),
             )

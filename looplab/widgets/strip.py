@@ -111,3 +111,44 @@ def microscope_strip(microscope, loops: Sequence[int]):
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     alt = f"{meta['title']}. " + " ".join(microscope.describe(loop) for loop in loops)
     return plots.Picture(figure, alt, {"loops": loops})
+
+
+def plane_strip(stepper, frames: Sequence[int]):
+    """Frames of a PlaneStepper side by side, as its menus are set now."""
+    meta = stepper.stage.meta
+    frames = [n for n in frames if meta["first"] <= n <= meta["last"]]
+    x0, x1, y0, y1 = meta["extent"]
+    height = min(3.2, 2.2 * (y1 - y0) / (x1 - x0)) + 0.9
+    with plots.drawing(2.2 * len(frames), height, columns=len(frames), squeeze=False) as (
+        figure,
+        grid,
+    ):
+        for panel, n in zip(grid[0], frames, strict=True):
+            points = stepper.picture_state(n)["points"]
+            cloud = np.array([point or (np.nan, np.nan) for point in points])
+            if meta["circle"]:
+                turn = np.linspace(0, 2 * np.pi, 200)
+                panel.plot(np.cos(turn), np.sin(turn), color="0.4", linewidth=1)
+            if meta["path"]:
+                panel.plot(*cloud.T, color="0.6", linewidth=0.7)
+            for kind in sorted(set(meta["kinds"])):
+                own = cloud[[i for i, k in enumerate(meta["kinds"]) if k == kind]]
+                panel.plot(
+                    *own.T,
+                    color=plots.PALETTE[kind % 7],
+                    marker=plots.MARKERS[kind % 7],
+                    markersize=2.5 if meta["path"] else 5,
+                    linestyle="",
+                    label=meta["names"][kind] if meta["names"] else None,
+                )
+            if meta["path"]:
+                panel.plot(*cloud[-1], "o", color="black", markersize=5)
+            panel.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal", xticks=[], yticks=[])
+            panel.set_title(f"{meta['slider']} {n}", fontsize=10)
+        grid[0][0].set_xlabel(meta["axes"][0], fontsize=8)
+        grid[0][0].set_ylabel(meta["axes"][1], fontsize=8)
+        if len(meta["names"]) > 1:
+            handles, labels = grid[0][0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    alt = f"{meta['title']}. " + " ".join(stepper.describe(n) for n in frames)
+    return plots.Picture(figure, alt, {"frames": frames})

@@ -547,6 +547,69 @@ const looplab = (() => {
     return { layout, paint, words, hit: () => null, tokens: 0 };
   }
 
+  // ---- plane: a slider over points in a plane ---------------------------------------------------
+
+  function plane(meta, data) {
+    const { names, kinds, captions, circle, path, extent: [x0, x1, y0, y1] } = meta, cloud = data.points;
+    const [, , , count, points] = cloud.shape;
+    const chosen = s => [s.token, s.layer, s.head];
+
+    function words(s) {
+      const [a, b, c] = chosen(s), said = [captions[a][b][c][s.loop - meta.first]];
+      if (s.held) said.push(`Held beside it, ${meta.slider} ${s.held_loop}: ${captions[a][b][c][s.held_loop - meta.first]}`);
+      return said.join(" ");
+    }
+
+    function layout(width) {
+      const besides = width >= 620 && names.length > 0, legendW = besides ? 200 : 0;
+      const w = Math.min(width - legendW - 60, 560), h = clamp((w * (y1 - y0)) / (x1 - x0), 160, 430);
+      const scale = Math.min(w / (x1 - x0), h / (y1 - y0));
+      return { height: h + 92 + (besides || !names.length ? 0 : 24 * names.length), w: scale * (x1 - x0), h: scale * (y1 - y0),
+        x: Math.max(46, (width - legendW - w) / 2), scale, besides };
+    }
+
+    function paint(p, place, s) {
+      const { x: left, w, h, scale, besides } = place, top = 34;
+      const at = (n, i) => {
+        const k = [...chosen(s), n - meta.first, i];
+        return [left + (cloud.at(...k, 0) - x0) * scale, top + (y1 - cloud.at(...k, 1)) * scale];
+      };
+      p.text(meta.title, left, 11, { size: 14, bold: true });
+      p.box(left, top, w, h);
+      p.ctx.save(); p.ctx.beginPath(); p.ctx.rect(left, top, w, h); p.ctx.clip();
+      const [ox, oy] = [left - x0 * scale, top + y1 * scale];
+      p.line([[left, oy], [left + w, oy]], { colour: RULE }); p.line([[ox, top], [ox, top + h]], { colour: RULE });
+      if (circle) { p.ctx.strokeStyle = SOFT; p.ctx.lineWidth = 1.25; p.ctx.beginPath(); p.ctx.arc(ox, oy, scale, 0, 7); p.ctx.stroke(); }
+      const shown = n => range(points).map(i => at(n, i));
+      if (s.held) {
+        if (path) p.line(shown(s.held_loop), { colour: GHOST, dash: [5, 4] });
+        shown(s.held_loop).forEach(([x, y], i) => { if (Number.isFinite(x)) p.marker(kinds[i], x, y, 6, { stroke: GHOST, width: 2 }); });
+      }
+      const here = shown(s.loop);
+      if (path) p.line(here, { colour: "#8a8a8a", width: 1 });
+      here.forEach(([x, y], i) => {
+        if (!Number.isFinite(x)) return;
+        const late = path ? 0.25 + (0.75 * i) / Math.max(1, points - 1) : 1;
+        p.marker(kinds[i], x, y, path && i < points - 1 ? 3.5 : 7, { fill: style(kinds[i])[0], stroke: "#fff", width: 1, alpha: late });
+      });
+      p.ctx.restore();
+      for (const [v, text] of [[x0, number], [x1, number]]) p.text((v < 0 ? "−" : "") + text(Math.abs(v)), left + (v - x0) * scale, top + h + 12, { size: 11, colour: SOFT, align: "center" });
+      for (const v of [y0, y1]) p.text((v < 0 ? "−" : "") + number(Math.abs(v)), left - 6, top + (y1 - v) * scale, { size: 11, colour: SOFT, align: "right" });
+      p.text(meta.axes[0], left + w / 2, top + h + 14, { size: 12, colour: SOFT, align: "center" });
+      if (meta.axes[1]) {
+        p.ctx.save(); p.ctx.translate(left - 32, top + h / 2); p.ctx.rotate(-Math.PI / 2);
+        p.text(meta.axes[1], 0, 0, { size: 12, colour: SOFT, align: "center" }); p.ctx.restore();
+      }
+      names.forEach((name, n) => {
+        const lx = besides ? left + w + 26 : left + 8, ly = besides ? top + 12 + n * 24 : top + h + 40 + n * 24;
+        p.marker(n, lx, ly, 6, { fill: style(n)[0] });
+        p.text(name, lx + 16, ly, { size: 13, max: besides ? 180 : w });
+      });
+      if (s.held) p.text(`outlined: ${meta.slider} ${s.held_loop}`, left, top + h + 32, { size: 12, colour: GHOST });
+    }
+    return { layout, paint, words, hit: () => null, tokens: 0 };
+  }
+
   // ---- one view: canvas, keyboard, words ----------------------------------------------------------
 
   const CSS = `
@@ -562,7 +625,7 @@ const looplab = (() => {
   // state: () => {loop, token, layer, head, held, held_loop}; change(patch) stores what the user did.
   function view(root, meta, bytes, state, change) {
     const data = unpack(meta.layout, bytes);
-    const painter = { microscope, frames }[meta.kind](meta, data);
+    const painter = { microscope, frames, plane }[meta.kind](meta, data);
     const box = document.createElement("div");
     box.className = "looplab-box";
     box.innerHTML = `<style>${CSS}</style><canvas class="looplab-canvas" tabindex="0" role="slider"></canvas>` +
@@ -570,7 +633,7 @@ const looplab = (() => {
     root.append(box);
     const canvas = box.querySelector("canvas"), ctx = canvas.getContext("2d"), p = pen(ctx);
     const said = box.querySelector(".looplab-words"), live = box.querySelector(".looplab-live");
-    canvas.setAttribute("aria-label", meta.title + ". Arrow keys, Page Up, Page Down, Home and End change the loop" +
+    canvas.setAttribute("aria-label", meta.title + ". Arrow keys, Page Up, Page Down, Home and End change the " + meta.slider +
       (painter.tokens ? ", up and down the token, H holds." : ", H holds."));
     canvas.setAttribute("aria-valuemin", meta.first);
     canvas.setAttribute("aria-valuemax", meta.last);
@@ -593,7 +656,7 @@ const looplab = (() => {
       said.textContent = sentence;
       canvas.dataset.loop = s.loop;
       canvas.setAttribute("aria-valuenow", s.loop);
-      canvas.setAttribute("aria-valuetext", `loop ${s.loop} of ${meta.last}`);
+      canvas.setAttribute("aria-valuetext", `${meta.slider} ${s.loop} of ${meta.last}`);
       clearTimeout(quiet);                                  // spoken once it rests: play would flood it
       quiet = setTimeout(() => { live.textContent = sentence; }, 500);
     }
@@ -641,11 +704,11 @@ const looplab = (() => {
     const s = { ...start };
     const bar = document.createElement("div");
     bar.className = "looplab-bar";
-    const pick = (name, list) => (list && list.length > 1 ? `<label>${name} <select data-of="${name}">` +
+    const lists = Object.fromEntries(Object.entries(meta.menus).map(([name, [, list]]) => [name, list]));
+    const pick = (name, list) => (list.length > 1 ? `<label>${meta.menus[name][0]} <select data-of="${name}">` +
       list.map((o, i) => `<option value="${i}"></option>`).join("") + "</select></label>" : "");
-    const lists = { token: meta.labels, layer: meta.layer_names, head: meta.head_names };
-    bar.innerHTML = '<button type="button" data-of="play" aria-pressed="false">Play</button><label style="display:contents">loop ' +
-      `<input type="range" min="${meta.first}" max="${meta.last}" aria-label="loop"></label><output></output>` +
+    bar.innerHTML = '<button type="button" data-of="play" aria-pressed="false">Play</button><label style="display:contents">' +
+      `${meta.slider} <input type="range" min="${meta.first}" max="${meta.last}" aria-label="${meta.slider}"></label><output></output>` +
       '<button type="button" data-of="held" aria-pressed="false">Hold</button>' +
       Object.entries(lists).map(([name, list]) => pick(name, list)).join("");
     const shell = document.createElement("div");

@@ -1,0 +1,173 @@
+"""A slider over points in a plane: multipliers in the unit disc, a path as the gain grows."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from looplab.widgets.payload import pack, unpack
+from looplab.widgets.stage import Stepper, whole
+
+MENUS = ("token", "layer", "head")  # the stage's traits that menus may set, in order
+
+
+class PlaneStepper(Stepper):
+    """A slider over points in a plane.
+
+    points: [*menu, frame, point, 2]; NaN is not drawn. menus: name -> options, at most three, in
+    the order of the leading axes. first: what the slider says at frame 0. names: a legend entry for
+    each kind of point; kinds [point]: which it is. captions: what each frame shows, in words, a
+    nested list [*menu][frame]. circle: draw the unit circle. path: join the points in their order.
+    slider: what the slider moves over. axes: names of the two axes. Raises ValueError naming what
+    does not fit together.
+
+    >>> turn = torch.linspace(0, 3, 8)
+    >>> points = torch.stack((turn.cos(), turn.sin()), dim=-1)[:, None]
+    >>> PlaneStepper(points, title="a turn", circle=True)
+    PlaneStepper(loop=1..8, points=1)
+    """
+
+    def __init__(
+        self,
+        points: Tensor,
+        *,
+        title: str,
+        menus: Mapping[str, Sequence[str]] | None = None,
+        first: int = 1,
+        names: Sequence[str] = (),
+        kinds: Sequence[int] | None = None,
+        captions: Sequence | None = None,
+        circle: bool = False,
+        path: bool = False,
+        slider: str = "loop",
+        axes: tuple[str, str] = ("", ""),
+    ):
+        menus = dict(menus or {})
+        cloud = np.asarray(torch.as_tensor(points).detach().cpu(), dtype=np.float64)
+        if len(menus) > len(MENUS):
+            raise ValueError(f"{len(menus)} menus: there is room for {len(MENUS)}")
+        wanted = [len(options) for options in menus.values()]
+        if cloud.ndim != len(menus) + 3 or cloud.shape[-1] != 2 or not cloud.size:
+            raise ValueError(
+                f"points have shape {list(cloud.shape)}: expected [*menu, frame, point, 2] "
+                f"with {len(menus)} menus"
+            )
+        if list(cloud.shape[: len(menus)]) != wanted:
+            raise ValueError(
+                f"points have shape {list(cloud.shape)}: the menus offer {wanted} choices"
+            )
+        # Every run has three menu axes; those without a menu hold one choice.
+        cloud = cloud.reshape(*wanted, *[1] * (3 - len(menus)), *cloud.shape[-3:])
+        frames, count = cloud.shape[3:5]
+        kinds = [0] * count if kinds is None else [int(kind) for kind in kinds]
+        if len(kinds) != count or not all(0 <= kind < max(1, len(names)) for kind in kinds):
+            raise ValueError(
+                f"kinds {kinds}: expected {count} numbers from 0 to {max(1, len(names)) - 1}"
+            )
+        data, layout = pack({"points": (cloud, 2)})
+        self._shown = unpack(data, layout)["points"]
+        first = whole("first", first)
+        meta = {
+            "kind": "plane",
+            "title": title,
+            "slider": slider,
+            "menus": {
+                trait: [name, list(options)]
+                for trait, (name, options) in zip(MENUS, menus.items(), strict=False)
+            },
+            "layout": layout,
+            "first": first,
+            "last": first + frames - 1,
+            "names": list(names),
+            "kinds": kinds,
+            "captions": _captions(captions, cloud.shape[:4], slider, first),
+            "circle": bool(circle),
+            "path": bool(path),
+            "axes": list(axes),
+            "extent": _extent(cloud, circle),
+        }
+        super().__init__(data, meta, loop=first)
+
+    def __repr__(self):
+        meta = self.stage.meta
+        return (
+            f"PlaneStepper({meta['slider']}={meta['first']}..{meta['last']}, "
+            f"points={len(meta['kinds'])})"
+        )
+
+    def picture_state(self, loop: int | None = None) -> dict:
+        """loop, points [point][2] as drawn (None: not drawn), held loop, words."""
+        meta = self.stage.meta
+        loop = self.loop if loop is None else whole("loop", loop)
+        if not meta["first"] <= loop <= meta["last"]:
+            raise ValueError(f"loop={loop}: there are {meta['first']} to {meta['last']}")
+        shown = self._shown[(*self._chosen(), loop - meta["first"])]
+        points = [None if np.isnan(point).any() else point.tolist() for point in shown]
+        words = self._caption(loop)
+        if self.held_loop is not None:
+            held = self._caption(self.held_loop)
+            words += f" Held beside it, {meta['slider']} {self.held_loop}: {held}"
+        return {"loop": loop, "points": points, "held_loop": self.held_loop, "words": words}
+
+    def describe(self, loop: int | None = None) -> str:
+        """What this frame (or another) shows, in words; the line under the picture."""
+        return self.picture_state(loop)["words"]
+
+    def choose(self, **options: str) -> None:
+        """Set menus from Python by their names: `stepper.choose(norm="pre")`."""
+        for called, option in options.items():
+            for trait, (name, offered) in self.stage.meta["menus"].items():
+                if name == called and option in offered:
+                    setattr(self.stage, trait, offered.index(option))
+                    break
+            else:
+                known = {name: offered for name, offered in self.stage.meta["menus"].values()}
+                raise ValueError(f"{called}={option!r}: the menus are {known}")
+
+    def film_strip(self, frames: Sequence[int] | None = None):
+        """A few frames side by side as one still picture with alt text (a plots.Picture)."""
+        from looplab.widgets.strip import plane_strip
+
+        meta = self.stage.meta
+        if frames is None:
+            every = np.linspace(meta["first"], meta["last"], 5).round().astype(int)
+            frames = sorted({int(n) for n in every})
+        return plane_strip(self, frames)
+
+    def _chosen(self) -> tuple[int, int, int]:
+        return tuple(getattr(self.stage, trait) for trait in MENUS)
+
+    def _caption(self, loop: int) -> str:
+        a, b, c = self._chosen()
+        return self.stage.meta["captions"][a][b][c][loop - self.stage.meta["first"]]
+
+
+def _captions(captions, shape: tuple[int, ...], slider: str, first: int) -> list:
+    """Captions under three menu axes, [a][b][c][frame]; without any, the frame's number."""
+    last = first + shape[3] - 1
+    if captions is None:
+        flat = [f"{slider.capitalize()} {first + n} of {last}." for n in range(shape[3])]
+        flat *= int(np.prod(shape[:3]))
+    else:
+        flat = list(np.asarray(captions, dtype=object).ravel())
+        if len(flat) != int(np.prod(shape)) or not all(isinstance(text, str) for text in flat):
+            raise ValueError(
+                f"captions hold {len(flat)} texts: expected one per menu choice and frame, "
+                f"{int(np.prod(shape))}"
+            )
+    return np.array(flat, dtype=object).reshape(shape).tolist()
+
+
+def _extent(cloud: np.ndarray, circle: bool) -> list[float]:
+    """x0, x1, y0, y1 around everything that is ever drawn, and around the circle."""
+    known = cloud.reshape(-1, 2)
+    known = known[np.isfinite(known).all(1)]
+    if circle:
+        known = np.concatenate([known, [[-1, -1], [1, 1]]])
+    if not len(known):
+        return [-1.0, 1.0, -1.0, 1.0]
+    low, high = known.min(0), known.max(0)
+    edge = np.maximum(0.06 * (high - low).max(), 1e-9)
+    low, high = low - edge, high + edge
+    return [float(f"{value:.4g}") for value in (low[0], high[0], low[1], high[1])]
