@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 # Okabe and Ito's colours, told apart with any colour vision; line style and marker say it again.
@@ -197,6 +198,7 @@ def lines_by_layer(
                 axes.set_ylim(bottom=max(float(seen.min()) / 3, floor / 1e2))
         if log:
             axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="loop", ylabel=ylabel)
         _legend(axes, values.shape[1])
     return Picture(
@@ -233,6 +235,39 @@ def cycle(pca, title: str = ""):
         f"last loop moves no layer by more than {closing:.1g}."
     )
     return Picture(figure, alt, {"points": points})
+
+
+def pattern_distances(distances: Mapping[str, Tensor], layers: int):
+    """Distances [pattern, pattern] between all (loop, layer) of one or several runs, as shades.
+
+    Lines separate the loops. Source: arXiv 2604.11791, figure 2.
+    """
+    tables = {name: torch.as_tensor(table).numpy() for name, table in distances.items()}
+    most = max(float(table.max()) for table in tables.values())
+    told = []
+    with drawing(3.4 * len(tables) + 0.6, 3.5, columns=len(tables), squeeze=False) as (
+        figure,
+        grid,
+    ):
+        for panel, (name, table) in zip(grid[0], tables.items(), strict=True):
+            loops = len(table) // layers
+            shown = panel.imshow(table, cmap="cividis", vmin=0, vmax=most)
+            panel.grid(False)
+            middles = [layers * loop + (layers - 1) / 2 for loop in range(loops)]
+            for at in range(1, loops):
+                panel.axhline(layers * at - 0.5, color="white", linewidth=0.6)
+                panel.axvline(layers * at - 0.5, color="white", linewidth=0.6)
+            names = [str(loop + 1) for loop in range(loops)]
+            panel.set_xticks(middles, names)
+            panel.set_yticks(middles, names)
+            panel.set(xlabel="loop, and its layers inside", title=name)
+            told.append(
+                f"{name}: {loops} loops of {layers} layers, distances up to {table.max():.2g}"
+            )
+        grid[0][0].set_ylabel("loop")
+        figure.colorbar(shown, ax=grid[0], label="distance of patterns")
+    alt = "Distances between the attention patterns of all loops and layers. " + "; ".join(told)
+    return Picture(figure, alt + ".", dict(distances))
 
 
 def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] | None = None):

@@ -55,6 +55,10 @@ FIGURES = {
         lambda: plots.cycle(measure.cycle_pca(circle()), "A triangle"),
         ["A triangle", "the 3 layers end on points 3 to 5 apart", "by more than 0.0001"],
     ),
+    "pattern_distances": (
+        lambda: plots.pattern_distances({"hero": [[0.0, 3.0], [3.0, 0.0]]}, layers=2),
+        ["hero: 1 loops of 2 layers", "distances up to 3"],
+    ),
     "bars": (
         lambda: plots.bars({"looped": 0.875, "twin": 0.5}, "accuracy", {"looped": 0.1, "twin": 0}),
         ["accuracy: looped 0.88; twin 0.50"],

@@ -174,6 +174,7 @@ def test_flood_frames_say_what_is_right_and_what_is_not():
     [
         (torch.zeros(3, 3), {}, r"frames have shape \[3, 3\]"),
         (torch.full((1, 2, 2), torch.nan), {}, "not finite"),
+        (torch.zeros(2, 3, 3), {"captions": ["one"]}, "1 captions for 2 frames"),
         (torch.full((1, 2, 2), 9), {"categories": FLOOD}, "frames hold 9"),
     ],
 )

@@ -68,7 +68,8 @@ class FrameStepper(Stepper):
     frames: numbers, shaded from the smallest to the largest of all loops; or, with `categories`,
     whole numbers that index them. first: the loop that frames[0] shows (0 if it is the start
     state). Controls and keys as in LoopMicroscope; a held loop shows in the lower half of each cell
-    that differs. Raises ValueError naming a wrong shape or category.
+    that differs. captions: what each frame shows, in words. Raises ValueError naming a wrong shape
+    or category.
 
     >>> frames = FrameStepper(torch.rand(4, 3, 3), title="noise")
     >>> frames
@@ -83,6 +84,7 @@ class FrameStepper(Stepper):
         categories: Sequence[Category] | None = None,
         first: int = 1,
         colour: str = "#0072B2",
+        captions: Sequence[str] | None = None,
     ):
         array = np.asarray(torch.as_tensor(frames).detach().cpu(), dtype=np.float64)
         if array.ndim != 3 or not array.size:
@@ -99,6 +101,8 @@ class FrameStepper(Stepper):
                     f"frames hold {wrong[0]:g}: expected indices of the "
                     f"{len(categories)} categories"
                 )
+        if captions is not None and len(captions) != len(array):
+            raise ValueError(f"{len(captions)} captions for {len(array)} frames: give one each")
         data, layout = pack({"frames": (array, 1)})
         self._shown = unpack(data, layout)["frames"]
         meta = {
@@ -109,6 +113,7 @@ class FrameStepper(Stepper):
             "last": first + len(array) - 1,
             "kinds": None if categories is None else [asdict(kind) for kind in categories],
             "colour": colour,
+            "captions": None if captions is None else list(captions),
             "low": float(array.min()),
             "high": float(array.max()),
         }
@@ -153,7 +158,9 @@ class FrameStepper(Stepper):
         """The same sentence as `words` in view.js."""
         meta = self.stage.meta
         said = [f"Loop {loop} of {meta['last']}:"]
-        if counts is not None:
+        if meta["captions"]:
+            said.append(meta["captions"][loop - meta["first"]])
+        elif counts is not None:
             said.append(", ".join(f"{name} {n}" for name, n in counts.items() if n) + ".")
             if loop > meta["first"]:
                 before = self._shown[loop - meta["first"] - 1]

@@ -475,7 +475,8 @@ const looplab = (() => {
       const changed = s.loop > first
         ? cells.filter(([i, j]) => value(s.loop, i, j) !== value(s.loop - 1, i, j)).length : 0;
       const said = [`Loop ${s.loop} of ${first + count - 1}:`];
-      if (kinds) {
+      if (meta.captions) said.push(meta.captions[s.loop - first]);
+      else if (kinds) {
         const told = kinds.map((k, n) => [k.name, all.filter(v => v === n).length]).filter(([, n]) => n);
         said.push(told.map(([name, n]) => `${name} ${n}`).join(", ") + ".");
         if (s.loop > first) said.push(`${changed} of ${all.length} cells changed since loop ${s.loop - 1}.`);
