@@ -8,7 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "build": ("looplab.build", "make the chapters' notebooks from their sources"),
     "grid": ("looplab.grid", "what looped stacks of random weights do: the outcome table"),
-    "grade": ("looplab.grade", "grade notebooks with nbval"),
+    "grade": ("looplab.grading.command", "grade notebooks with nbval"),
 }
 
 

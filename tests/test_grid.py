@@ -73,3 +73,10 @@ def test_the_command_prints_the_table_and_writes_every_outcome(tmp_path, capsys)
 def test_unknown_names_are_refused(norm, injection, says):
     with pytest.raises(ValueError, match=says):
         grid.random_stack(norm, injection, 2, 1.0, 0)
+
+
+def test_a_state_whose_length_overflows_explodes():
+    one = grid.random_stack("pre", "random", 4, 2.5, 1)
+    states = grid.run_together([one], grid.random_tokens(1, 12)[None], 128)[0]
+    assert states.isfinite().all() and states[-1].norm().isinf()  # its square is out of range
+    assert grid.grid(["pre"], ["random"], [4], [2.5], [1])[0].kind == "explodes"

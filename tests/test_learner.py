@@ -2,8 +2,8 @@
 
 import browser
 
-from looplab import grade
 from looplab.build import ROOT
+from looplab.grading import grade
 
 CHAPTER = "03_watch_fixed_points_form.ipynb"
 WRONG = """\
@@ -40,7 +40,7 @@ def test_an_exercise_in_jupyterlab(page, lab, lab_folder):
     page.wait_for_function(
         "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=10_000
     )
-    report = grade.grade(mine)
+    report = grade(mine)
     results = {row.exercise: row.result for row in report.rows}
     assert results.pop("03.1") == "passed"
     assert set(results.values()) == {"not attempted"}

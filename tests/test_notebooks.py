@@ -79,7 +79,7 @@ def test_exercises_keep_the_contract(path):
 def test_a_notebook_runs_and_its_checks_say_what_they_should(path, tmp_path):
     rows = tmp_path / "rows"
     command = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q", "-rN"]
-    command += ["-p", "looplab.nbval_plugin", "-p", "no:cacheprovider", "-c", os.devnull]
+    command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
     environment = {**os.environ, "LOOPLAB_ROWS": str(rows), "OMP_NUM_THREADS": "1"}
     begin = time.monotonic()
     done = subprocess.run(

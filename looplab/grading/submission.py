@@ -1,0 +1,115 @@
+"""Read a submission: which chapter it is, whose, and what it answers."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbformat import reader
+
+MARK = re.compile(r"^# exercise (\d\d\.\d+)\s*$", re.M)
+STUDENT = re.compile(r"^# student: *(\S.*?)\s*$", re.M)
+LARGEST = 200_000  # characters of one answer
+LARGEST_FILE = 50_000_000  # bytes
+
+
+class Unreadable(ValueError):
+    """A file that is no notebook that could be graded; the text says why."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a notebook says: the chapter ("" if none is recognised), the student, the answers."""
+
+    chapter: str
+    student: str
+    answers: dict[str, str]  # exercise -> source
+    notes: dict[str, str] = field(default_factory=dict)  # exercise -> why it has no answer
+
+
+def read(path: Path) -> Submission:
+    """Read a notebook of any version. Raises Unreadable."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise Unreadable(f"it has {path.stat().st_size / 1e6:.0f} MB, more than 50 MB")
+        # Not nbformat.read: it refuses ids that occur twice, and a copied cell has one.
+        notebook = nbformat.convert(reader.reads(path.read_text(encoding="utf-8")), 4)
+        if not isinstance(notebook.get("cells"), list):
+            raise Unreadable("it is JSON, but no notebook: it has no cells")
+    except FileNotFoundError:
+        raise Unreadable("there is no such file") from None
+    except OSError as error:
+        raise Unreadable(f"it cannot be opened ({error.strerror})") from None
+    except Unreadable:
+        raise
+    except Exception as error:  # nbformat raises many kinds for a damaged file
+        raise Unreadable(f"it cannot be read as a notebook ({type(error).__name__})") from None
+    cells = notebook.cells
+    answers, notes = answers_in(cells)
+    counts = Counter(exercise[:2] for exercise in [*answers, *notes])
+    said = _looplab(notebook).get("chapter", "")
+    chapter = counts.most_common(1)[0][0] if counts else str(said)
+    everything = "\n".join(_source(cell) for cell in cells)
+    named = STUDENT.search(everything)
+    return Submission(chapter, named[1] if named else student_of(path), answers, notes)
+
+
+def student_of(path: Path) -> str:
+    """The file's name; or its folder's, where files are called like the chapter.
+
+    >>> student_of(Path("class/ada.ipynb")), student_of(Path("class/ada/03_watch.ipynb"))
+    ('ada', 'ada')
+    """
+    return path.parent.name if re.match(r"\d\d_", path.stem) and path.parent.name else path.stem
+
+
+def answers_in(cells) -> tuple[dict[str, str], dict[str, str]]:
+    """Exercise -> source, by marker line first, then by metadata; and why others have none.
+
+    Pieces of one answer are joined in document order. Where a copy of the untouched stub stands
+    beside an answer, the stub is left out.
+    """
+    found: dict[str, list[str]] = {}
+    notes = {}
+    for cell in cells:
+        source, about = _source(cell), _looplab(cell)
+        marks = list(MARK.finditer(source))
+        if cell.get("cell_type") != "code":
+            for mark in marks:
+                notes[mark[1]] = "the answer stands in a text cell: make it a code cell again"
+            continue
+        head = source[: marks[0].start() if marks else None]
+        if about.get("role") == "answer" and head.strip():
+            found.setdefault(str(about.get("ex", "")), []).append(head)
+        for mark, end in zip(marks, [*marks[1:], None], strict=False):
+            piece = source[mark.start() : end.start() if end else None]
+            found.setdefault(mark[1], []).append(piece)
+    answers = {}
+    for exercise, pieces in found.items():
+        written = [piece for piece in pieces if not is_stub(piece)] or pieces[:1]
+        source = "\n".join(written)
+        if len(source) > LARGEST:
+            notes[exercise] = f"the answer has {len(source)} characters, more than {LARGEST}"
+        elif exercise:
+            answers[exercise] = source
+    return answers, {exercise: why for exercise, why in notes.items() if exercise not in answers}
+
+
+def is_stub(source: str) -> bool:
+    """True where nothing was written: the stub's line is still there.
+
+    >>> is_stub("def f(x):\\n    return todo()  # replace this line")
+    True
+    """
+    return "todo()  # replace this line" in source
+
+
+def _looplab(part) -> dict:
+    about = part.get("metadata", {}).get("looplab", {})
+    return about if isinstance(about, dict) else {}
+
+
+def _source(cell) -> str:
+    source = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(map(str, source))
