@@ -19,6 +19,12 @@ SOLVED = ROOT / "chapters" / "solved"
 FORBIDDEN = re.compile(
     r"looplab\.exercises\.(?!\s)|EXERCISES|\.reference\b|_getframe|currentframe|chapters/solved"
 )
+# An answer that sets something outside itself may change what others compute.
+MEDDLES = re.compile(
+    r"^[ \t]*(?:torch|looplab|measure|np|numpy|builtins|sys)\.[\w.]+\s*=[^=]"
+    r"|setattr\(|sys\.modules|get_ipython|__dict__|\bglobals\(",
+    re.M,
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,8 @@ def judge_all(submission: Submission, key, seed: int, limits: Limits | None) -> 
         first, stopped = run(transplant(brief, answers), limits, seed)
     judged = {exercise: judge_one(exercise, first, stopped) for exercise in answers}
     doubtful = [e for e in answers if judged[e].result == "error" or e not in first]
-    spoilt = [e for e in answers if judged[e].result == "not yet"] if doubtful else []
+    meddled = doubtful or any(MEDDLES.search(source) for source in answers.values())
+    spoilt = [e for e in answers if judged[e].result == "not yet"] if meddled else []
     if len(answers) > 1:
         # One answer may have spoilt what came after it: each gets a run of its own.
         for exercise in [*doubtful, *spoilt]:
