@@ -36,6 +36,7 @@ class Model:
     beyond: partial  # harder than anything seen in training
     recipe: train.Recipe
     half: bool = False  # stored in float16, to stay under MAX_BYTES
+    seeds: tuple[int, ...] = SEEDS  # the first is published
 
 
 ROOT = LoopedConfig(
@@ -52,14 +53,31 @@ ROOT = LoopedConfig(
 )
 HERO = replace(ROOT, core=3, norm="residual_sandwich", start="normal")
 FLOOD = replace(ROOT, vocab=3, fields=1, classes=2, core=2, loops=12, attention="grid")
+PARITY = replace(
+    ROOT,
+    vocab=3,
+    fields=1,
+    classes=2,
+    core=2,
+    loops=8,
+    attention="window",
+    window=3,
+    position="rope_half",
+    rope_theta=1000.0,
+)
 
 find_root = partial(tasks.find_root, max_depth=5)
 find_root_beyond = partial(tasks.find_root, max_depth=11)
 flood = partial(tasks.flood_fill, side=6)
 flood_beyond = partial(tasks.flood_fill, side=10)
+parity = partial(tasks.windowed_parity, length=12)
+parity_beyond = partial(tasks.windowed_parity, length=36)
 
 root_recipe = train.Recipe(steps=800, batch=64, loops=train.UniformLoops(3, 6), grad_loops=6)
 flood_recipe = train.Recipe(steps=700, batch=32, loops=train.UniformLoops(6, 12), grad_loops=12)
+parity_recipe = train.Recipe(
+    steps=1200, batch=64, loops=train.UniformLoops(4, 8), grad_loops=8, penalty=0.1
+)
 
 
 def trained_on(about, config, recipe, half=False):
@@ -103,7 +121,20 @@ MODELS = {
         HERO.shallow(),
         replace(root_recipe, steps=1500, loops=1),
     ),
+    "root-ouro": trained_on(
+        "two looped layers, Ouro's norms, no injection; always 4 loops, loss on all of them",
+        replace(ROOT, core=2, norm="branch_sandwich", injection="none", start="input", loops=4),
+        replace(root_recipe, steps=1500, loops=4, loss_on="all"),
+    ),
     "flood": flooded("flood fill with two looped layers", FLOOD, flood_recipe),
+    "flood-turning": replace(
+        flooded(
+            "the recipe of flood with another seed: part of its state never rests",
+            FLOOD,
+            flood_recipe,
+        ),
+        seeds=(1,),
+    ),
     "flood-unrolled": flooded(
         "equal compute: sixteen layers with weights of their own",
         FLOOD.unrolled(8),
@@ -114,6 +145,34 @@ MODELS = {
         "equal parameters: two layers passed once",
         FLOOD.shallow(),
         replace(flood_recipe, loops=1),
+    ),
+    "parity": Model(
+        "running parity with two looped layers that see three tokens",
+        PARITY,
+        parity,
+        parity_beyond,
+        parity_recipe,
+    ),
+    "parity-no-injection": Model(
+        "the same without injection: the input is the state at loop 0 and never comes back",
+        replace(PARITY, injection="none", start="input"),
+        parity,
+        parity_beyond,
+        parity_recipe,
+    ),
+    "parity-plain": Model(
+        "running parity with injection, trained without the penalty",
+        PARITY,
+        parity,
+        parity_beyond,
+        replace(parity_recipe, penalty=0.0),
+    ),
+    "parity-plain-no-injection": Model(
+        "running parity without injection, trained without the penalty",
+        replace(PARITY, injection="none", start="input"),
+        parity,
+        parity_beyond,
+        replace(parity_recipe, penalty=0.0),
     ),
 }
 
@@ -189,7 +248,7 @@ def publish(name, plan, model, results):
         "parameters": sum(p.numel() for p in model.parameters()),
         "task": train.saving.name_of(plan.task),
         "tested beyond on": train.saving.name_of(plan.beyond),
-        "recipe": replace(plan.recipe, seed=SEEDS[0]).to_dict(),
+        "recipe": replace(plan.recipe, seed=plan.seeds[0]).to_dict(),
         "stored as": str(dtype).removeprefix("torch."),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "trained by": "data/make_checkpoints.py",
@@ -207,10 +266,10 @@ def main(names):
     summary = DATA / "recipes.json"
     for name in names or MODELS:
         plan, results = MODELS[name], []
-        for seed in SEEDS:
+        for seed in plan.seeds:
             model, result = run(plan, seed)
             results.append(result)
-            if seed == SEEDS[0]:
+            if seed == plan.seeds[0]:
                 published = model
             exact = result["in distribution"]["exact"], result["beyond"]["exact"]
             print(name, seed, result["cpu seconds"], "s", *exact, flush=True)

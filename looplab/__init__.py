@@ -9,6 +9,7 @@ torch.Size([4, 2, 1, 5, 16])
 
 from importlib import import_module
 
+from looplab.generate import generate
 from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site
 from looplab.trace import Trace, plan, trace
 
@@ -20,12 +21,23 @@ __all__ = [
     "LoopedTransformer",
     "Site",
     "Trace",
+    "generate",
     "plan",
     "trace",
 ]
 
 # Loaded on first use, so that `import looplab` costs little more than `import torch`.
-_SUBMODULES = {"checkpoints", "exercises", "measure", "plots", "tasks", "train", "widgets"}
+_SUBMODULES = {
+    "checkpoints",
+    "exercises",
+    "measure",
+    "plots",
+    "streaming",
+    "tasks",
+    "train",
+    "widgets",
+    "zoo",
+}
 
 
 def __getattr__(name):

@@ -10,6 +10,7 @@ COMMANDS = {
     "doctor": ("looplab.doctor", "say what may get in the course's way on this machine"),
     "grid": ("looplab.grid", "what looped stacks of random weights do: the outcome table"),
     "grade": ("looplab.grading.command", "grade notebooks with nbval"),
+    "trace": ("looplab.streaming.command", "statistics of a model's runs on many prompts"),
 }
 
 

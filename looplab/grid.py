@@ -169,7 +169,8 @@ def _outcome(states: Tensor) -> dict:
     ends = states[:, -1]
     length = ends.norm(dim=-1)
     growth = (length[-1] / length[len(length) // 2]).median().item()
-    if not torch.isfinite(states).all() or growth > EXPLODES:
+    # A length may leave float32 before the numbers do: then its growth is not a number.
+    if not torch.isfinite(states).all() or not growth <= EXPLODES:
         return {"kind": "explodes", "period": 0, "growth": growth} | dict.fromkeys(
             ("resting", "cosine", "step"), float("nan")
         )

@@ -286,6 +286,55 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
     return Picture(figure, f"{ylabel}: {told}.", dict(values))
 
 
+def orbits(paths: Mapping[str, Tensor], last: int = 48):
+    """One panel per path [loop, width]: its last loops in their own plane of largest spread."""
+    told, data = [], {}
+    with drawing(2.4 * len(paths), 2.7, columns=len(paths), squeeze=False) as (figure, grid):
+        for n, (panel, (name, path)) in enumerate(zip(grid[0], paths.items(), strict=True)):
+            end = path[-last:].double()
+            centred = end - end.mean(0)
+            points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
+            panel.plot(*points.T, color="0.7", linewidth=0.8)
+            look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 5}
+            panel.plot(*points.T, linestyle="", **look)
+            panel.set(xticks=[], yticks=[], title=name)
+            panel.margins(0.15)
+            reach = max(float(np.abs(points).max()), 1e-12)
+            seen = np.unique((points / reach / 0.02).round(), axis=0)
+            told.append(f"{name} visits about {len(seen)} places")
+            data[name] = points
+    alt = f"The last {last} loops of {len(paths)} paths, each in its own plane: "
+    return Picture(figure, alt + "; ".join(told) + ".", data)
+
+
+def trade_off(panels: Mapping[str, Mapping[str, tuple]], xlabel: str, ylabel: str):
+    """Curves (x, y) by name, one panel per model, shared axes; one point alone is drawn large."""
+    told = []
+    with drawing(4.6 * len(panels), 3.4, columns=len(panels), squeeze=False, sharey=True) as (
+        figure,
+        grid,
+    ):
+        for panel, (title, curves) in zip(grid[0], panels.items(), strict=True):
+            for n, (name, (x, y)) in enumerate(curves.items()):
+                x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+                size = 10 if len(x) == 1 else 4
+                look = _look(n) | {"marker": MARKERS[n % 7], "markersize": size}
+                panel.plot(x, y, label=name, **look)
+                best = int(y.argmax())
+                told.append(
+                    f"{title}, {name}: from {y[0]:.2f} at {x[0]:.1f} to {y[-1]:.2f} at "
+                    f"{x[-1]:.1f}, highest {y[best]:.3f} at {x[best]:.1f}"
+                )
+            panel.set_xscale("log", base=2)
+            panel.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
+            panel.minorticks_off()
+            panel.set(title=title)
+        figure.supxlabel(xlabel, fontsize=10)
+        grid[0][0].set_ylabel(ylabel)
+        grid[0][-1].legend(fontsize=8)
+    return Picture(figure, f"{ylabel} against {xlabel}. " + "; ".join(told) + ".", dict(panels))
+
+
 def mark(picture: Picture, whose: str) -> Picture:
     """Write into the corner of a figure whose code drew it: "yours" or "looplab's"."""
     told = f"drawn with {'your own' if whose == 'yours' else whose} code"

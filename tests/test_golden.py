@@ -1,13 +1,14 @@
-"""The model family against numbers from the official code of the released models."""
+"""Loaded models against numbers from the official code of the released ones, state by state."""
 
 import golden_models
 import pytest
 import torch
 from torch.testing import assert_close
 
-from looplab import trace
+from looplab import measure, trace, zoo
 
 TOLERANCE = {"rtol": 0, "atol": 2e-4}
+both_loop_counts = pytest.mark.parametrize("loops", [4, 7])
 
 
 @pytest.fixture(scope="module", params=golden_models.FAMILIES)
@@ -15,10 +16,20 @@ def golden(request):
     return golden_models.load(request.param)
 
 
-@pytest.mark.parametrize("loops", [4, 7])
+@pytest.fixture(scope="module", params=["huginn-a", "retrofit-llama-a", "retrofit-olmo-a"])
+def injected(request):
+    return golden_models.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def ouro():
+    return golden_models.load("ouro-a")
+
+
+@both_loop_counts
 def test_every_state_and_the_logits_are_the_official_ones(golden, loops):
     model, tokens, expected = golden
-    official = {n.split(".", 1)[1]: v for n, v in expected.items() if n.startswith(f"r{loops}.")}
+    official = golden_models.official(expected, loops)
     run = trace(model, tokens, loops, state=expected.get("initial_state"))
 
     assert_close(run.states, official.get("core_hidden", official.get("layer_hidden")), **TOLERANCE)
@@ -31,23 +42,57 @@ def test_every_state_and_the_logits_are_the_official_ones(golden, loops):
         assert_close(run.loop_ends, official["loop_hidden"], **TOLERANCE)
 
 
-@pytest.mark.parametrize("loops", [4, 7])
-@pytest.mark.parametrize("family", ["huginn-a", "retrofit-llama-a", "retrofit-olmo-a"])
-def test_injection_is_the_official_adapter(family, loops):
-    model, tokens, expected = golden_models.load(family)
-    injected = []
+@both_loop_counts
+def test_embedding_and_injection_are_the_official_ones(injected, loops):
+    model, tokens, expected = injected
+    seen = {"embed": [], "core.inject": []}
     model(
         tokens,
         loops,
         state=expected["initial_state"],
-        tap=lambda site, value: injected.append(value) if site.name == "core.inject" else None,
+        tap=lambda site, value: seen[site.name].append(value) if site.name in seen else None,
     )
-    assert_close(torch.stack(injected), expected[f"r{loops}.adapter_out"], **TOLERANCE)
+    assert_close(seen["embed"][0], expected["embedding"], **TOLERANCE)
+    adapter = expected[f"r{loops}.adapter_out"]
+    assert_close(torch.stack(seen["core.inject"]), adapter, **TOLERANCE)
 
 
-@pytest.mark.parametrize("loops", [4, 7])
-def test_ouro_gate_and_the_logits_of_every_loop(loops):
-    model, tokens, expected = golden_models.load("ouro-a")
+@both_loop_counts
+def test_what_enters_the_coda_and_the_head_is_official(injected, loops):
+    model, tokens, expected = injected
+    official = golden_models.official(expected, loops)
+    entered = []
+    watched = (model.coda[0], model.head)
+    hooks = [m.register_forward_pre_hook(lambda _, args: entered.append(args[0])) for m in watched]
+    model(tokens, loops, state=expected["initial_state"])
+    for hook in hooks:
+        hook.remove()
+    assert_close(entered[0], official["coda_input"], **TOLERANCE)
+    assert_close(entered[1], official["final_norm"], **TOLERANCE)
+
+
+@both_loop_counts
+def test_ouro_gate_and_exit_distribution(ouro, loops):
+    model, tokens, expected = ouro
+    official = golden_models.official(expected, loops)
+    gate = model(tokens, loops).gate
+    assert_close(gate, official["gate_logits"], **TOLERANCE)
+    assert_close(gate.sigmoid(), official["gate_prob"], **TOLERANCE)
+    assert_close(zoo.exit_distribution(gate).movedim(0, -1), official["exit_pdf"], **TOLERANCE)
+
+
+@both_loop_counts
+def test_ouro_exits_and_the_logits_of_every_loop(ouro, loops):
+    model, tokens, expected = ouro
+    official = golden_models.official(expected, loops)
     out = model(tokens, loops, every_loop=True)
-    assert_close(out.gate, expected[f"r{loops}.gate_logits"], **TOLERANCE)
-    assert_close(model.readout(out.loop_states), expected[f"r{loops}.step_logits"], **TOLERANCE)
+    logits = model.readout(out.loop_states)
+    leave = zoo.exit_distribution(out.gate)
+    assert_close(logits, official["step_logits"], **TOLERANCE)
+    assert_close(zoo.expected_logits(logits, leave), official["logits_weighted"], **TOLERANCE)
+    for threshold in (0.5, 0.8):
+        exits = zoo.exit_loop(leave, threshold)
+        assert torch.equal(exits - 1, official[f"exit_step_q{threshold}"].long())  # theirs from 0
+        left_with = measure.at_exit(logits, exits[..., None].expand_as(logits[0]))
+        assert_close(left_with, official[f"logits_q{threshold}"], **TOLERANCE)
+    assert (zoo.exit_loop(leave, 1.0) == loops).all()

@@ -51,6 +51,20 @@ FIGURES = {
             "layer 2 goes from 4 to 0.25",
         ],
     ),
+    "orbits": (
+        lambda: plots.orbits(
+            {"five": torch.tensor([[0.0, 2], [2, 1], [1, -2], [-1, -2], [-2, 1]]).repeat(12, 1)}
+        ),
+        ["The last 48 loops of 1 paths", "five visits about 5 places"],
+    ),
+    "trade_off": (
+        lambda: plots.trade_off(
+            {"model": {"rule": ([2.0, 4.0], [0.5, 1.0]), "oracle": ([1.5], [1.0])}},
+            "loops",
+            "share right",
+        ),
+        ["share right against loops", "model, rule: from 0.50 at 2.0 to 1.00 at 4.0"],
+    ),
     "cycle": (
         lambda: plots.cycle(measure.cycle_pca(circle()), "A triangle"),
         ["A triangle", "the 3 layers end on points 3 to 5 apart", "by more than 0.0001"],

@@ -1,5 +1,6 @@
 """The parts of one transformer layer: norms, rotary positions, attention, MLP, and their order."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import isqrt, log, pi
 from typing import NamedTuple
@@ -20,12 +21,16 @@ class Geometry(NamedTuple):
     rotary: tuple[Tensor, Tensor] | None  # cos and sin, each [token, head_dim / 2]
     mask: Tensor | None  # [token, token], True where a query (row) may look at a key (column)
     causal: bool
+    # A cache's (part, loop, layer, k, v) -> k, v with those of earlier tokens in front
+    extend: Callable | None = None
 
 
 def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
     """Masks and rotary tables for a sequence of `tokens` tokens."""
     rotary = None
     if config.position != "none":
+        if config.position == "rope_interleaved":  # Huginn turns in float32 even in bfloat16
+            dtype = torch.promote_types(dtype, torch.float32)
         rotary = rotary_table(
             tokens, config.head_width, config.rope_theta, config.rope_scaling, str(device), dtype
         )
@@ -86,11 +91,12 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor], interleaved: bool) -> Tenso
     """Turn each pair of channels of `x` [batch, head, token, head_dim] by its position's angle.
 
     Pairs are (2i, 2i+1) when interleaved (Huginn) and (i, i + head_dim/2) otherwise (Llama, Ouro).
+    Interleaved, cos and sin may be wider than `x`; the result has the dtype of `x`.
     """
     cos, sin = rotary
     if interleaved:
         a, b = x[..., 0::2], x[..., 1::2]
-        return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2)
+        return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).to(x)
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
@@ -130,6 +136,8 @@ class Attention(nn.Module):
         if where.rotary is not None:
             q = rotate(q, where.rotary, self.interleaved)
             k = rotate(k, where.rotary, self.interleaved)
+        if where.extend is not None:
+            k, v = where.extend(part, loop, layer, k, v)
         if self.key_heads < self.heads:  # each key head serves heads / key_heads queries
             k = k.repeat_interleave(self.heads // self.key_heads, dim=1)
             v = v.repeat_interleave(self.heads // self.key_heads, dim=1)

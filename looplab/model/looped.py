@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.layers import Geometry, Layer, geometry
 from looplab.model.tap import Tap, visit
@@ -149,6 +150,7 @@ class LoopedTransformer(nn.Module):
         grad_loops: int | None = None,
         every_loop: bool = False,
         generator: torch.Generator | None = None,
+        cache: Cache | None = None,
     ) -> LoopedOutput:
         """Run `loops` passes through the core on `tokens`, [batch, token] or [batch, token, field].
 
@@ -156,6 +158,7 @@ class LoopedTransformer(nn.Module):
         the state carried on equal 2k. `grad_loops` keeps gradients through the last loops only
         (truncated backpropagation). `every_loop` also returns the state at the end of each loop;
         `readout` turns it into logits. `generator` draws the state of start="normal".
+        `cache` (without gradients) holds the tokens before these, and then these too.
 
         Raises ValueError naming the value and the remedy for tokens, loops or a state that do
         not fit.
@@ -163,10 +166,15 @@ class LoopedTransformer(nn.Module):
         loops = self._check_loops(loops)
         if grad_loops is not None and grad_loops < 1:
             raise ValueError(f"grad_loops={grad_loops}: expected at least 1, or None for all")
-        x = visit(tap, None, None, "input", self.encode(tokens, tap))
+        where = None
+        if cache is not None:
+            self._check_tokens(tokens)
+            where = cache.place(*tokens.shape[:2])
+        x = visit(tap, None, None, "input", self.encode(tokens, tap, where))
         z = self.start(x, generator) if state is None else self._check_state(state, x)
         z = visit(tap, None, None, "start", z)
-        where = self._geometry(x)
+        if where is None:
+            where = self._geometry(x)
         ends, gates = [], []
         first_grad = 0 if grad_loops is None else loops - grad_loops
         for loop in range(loops):
@@ -181,6 +189,8 @@ class LoopedTransformer(nn.Module):
             if self.gate is not None:
                 gates.append(self.gate(z).squeeze(-1))
         logits = visit(tap, None, None, "logits", self._readout(z, where, tap))
+        if cache is not None:
+            cache.commit(tokens.shape[1], loops)
         return LoopedOutput(
             logits,
             z,
@@ -188,7 +198,9 @@ class LoopedTransformer(nn.Module):
             torch.stack(gates) if gates else None,
         )
 
-    def encode(self, tokens: Tensor, tap: Tap | None = None) -> Tensor:
+    def encode(
+        self, tokens: Tensor, tap: Tap | None = None, where: Geometry | None = None
+    ) -> Tensor:
         """The input X that every loop is given: embedding and prelude, [batch, token, width]."""
         self._check_tokens(tokens)
         ids = tokens[..., None] if self.config.fields == 1 else tokens
@@ -198,7 +210,8 @@ class LoopedTransformer(nn.Module):
         if self.config.embed_scale != 1.0:
             x = x * self.config.embed_scale
         x = visit(tap, None, None, "embed", x)
-        where = self._geometry(x)
+        if where is None:
+            where = self._geometry(x)
         for layer, block in enumerate(self.prelude):
             x = block(x, where, tap, None, layer, "prelude")
         return x

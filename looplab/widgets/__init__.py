@@ -4,8 +4,17 @@ The state machines live in Python and can be moved by a test; the drawing code (
 same in JupyterLab and in the self-contained HTML that `.html()` returns.
 """
 
+from looplab.widgets.diagnosis import Diagnosis
 from looplab.widgets.frames import FLOOD, Category, FrameStepper, flood_frames
 from looplab.widgets.microscope import LoopMicroscope
 from looplab.widgets.plane import PlaneStepper
 
-__all__ = ["FLOOD", "Category", "FrameStepper", "LoopMicroscope", "PlaneStepper", "flood_frames"]
+__all__ = [
+    "FLOOD",
+    "Category",
+    "Diagnosis",
+    "FrameStepper",
+    "LoopMicroscope",
+    "PlaneStepper",
+    "flood_frames",
+]

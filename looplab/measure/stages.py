@@ -1,0 +1,106 @@
+"""What kind of mixing does attention do? Numbers that tell the stages of inference apart.
+
+Patterns end in [token, token] and their rows sum to one. All numbers depend on how many tokens
+there are, so compare sequences of one length, or say the length.
+
+Source: the metrics of arXiv 2604.11791, section 5 (claims C10, C13, C14).
+"""
+
+from math import log
+
+import torch
+from torch import Tensor
+
+SINK = 0.3  # share of all attention from which a head counts as sinking into one token
+_BLOCK = 2**17  # entries looked at in one go: with their logarithms they stay in a core's cache
+
+
+def column_share(attention: Tensor) -> Tensor:
+    """Share of all attention that each key receives: [..., token, token] -> [..., token].
+
+    >>> column_share(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+    tensor([0.7500, 0.2500])
+    """
+    _check(attention)
+    return attention.sum(-2) / attention.shape[-1]
+
+
+def colsum_concentration(attention: Tensor) -> Tensor:
+    """How few keys receive the attention, ColSum concentration: [..., token, token] -> [...].
+
+    One minus the normalised entropy of `column_share`: 0 where all keys receive the same, 1 where
+    one receives everything (as it does where there is only one).
+
+    >>> colsum_concentration(torch.stack((torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))))
+    tensor([0., 1.])
+    """
+    return concentration(column_share(attention))
+
+
+def concentration(share: Tensor) -> Tensor:
+    """One minus the normalised entropy of shares that sum to one: [..., token] -> [...].
+
+    >>> concentration(torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+    tensor([0., 1.])
+    """
+    return 1 - _entropy(share) / log(max(share.shape[-1], 2))
+
+
+def sink_score(attention: Tensor, position: int = 0) -> Tensor:
+    """Share of all attention that goes to one key: [..., token, token] -> [...].
+
+    >>> sink_score(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+    tensor(0.7500)
+    """
+    _check(attention)
+    return attention[..., position].mean(-1)
+
+
+def sink_rate(attention: Tensor, position: int = 0, threshold: float = SINK) -> Tensor:
+    """Share of heads whose `sink_score` is `threshold` or more: [..., head, token, token] -> [...].
+
+    >>> sink_rate(torch.stack((torch.eye(4), torch.eye(4)[:1].expand(4, 4))))
+    tensor(0.5000)
+    """
+    return sink_share(sink_score(attention, position), threshold)
+
+
+def sink_share(score: Tensor, threshold: float = SINK) -> Tensor:
+    """Share of heads whose score is `threshold` or more: [..., head] -> [...].
+
+    >>> sink_share(torch.tensor([0.1, 0.9, 0.9, 0.9]))
+    tensor(0.7500)
+    """
+    return (score >= threshold).to(score.dtype).mean(-1)
+
+
+def mixing_score(attention: Tensor) -> Tensor:
+    """Mean entropy of a pattern's rows, in nats: [..., token, token] -> [...].
+
+    0 where each token reads one other; at most log(token).
+
+    >>> mixing_score(torch.stack((torch.eye(2), torch.full((2, 2), 0.5))))
+    tensor([0.0000, 0.6931])
+    """
+    _check(attention)
+    patterns = attention.flatten(0, -3) if attention.dim() > 3 else attention
+    if patterns.dim() == 2:
+        return _entropy(patterns).mean(-1)
+    # Block by block: a run's patterns are larger than a cache, and logarithms need a copy.
+    blocks = patterns.split(max(1, _BLOCK // patterns[0].numel()))
+    scores = torch.cat([_entropy(block).mean(-1) for block in blocks])
+    return scores.view(attention.shape[:-2])
+
+
+def _entropy(share: Tensor) -> Tensor:
+    # 0 log 0 = 0; clamping and a dot product cost half of torch.special.entr.
+    logs = share.clamp_min(torch.finfo(share.dtype).tiny).log_()
+    return -torch.linalg.vecdot(share, logs)
+
+
+def _check(attention: Tensor):
+    if attention.dim() < 2 or attention.shape[-1] != attention.shape[-2]:
+        raise ValueError(
+            f"attention has shape {tuple(attention.shape)}: expected [..., token, token], such as "
+            'trace(model, tokens, keep=("attention",)).attention'
+        )

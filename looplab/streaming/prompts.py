@@ -1,0 +1,114 @@
+"""Prompts: a file with one JSON object per line, and batches of equal length."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from looplab.model import LoopedTransformer
+
+
+class Prompt(NamedTuple):
+    """One line of the file."""
+
+    line: int  # counted from 1
+    tokens: Tensor  # [token] or [token, field]
+
+
+def read(path: Path, model: LoopedTransformer, encode: Callable[[str], list[int]]) -> list[Prompt]:
+    """Every prompt of a JSONL file with lines {"tokens": [...]} or {"text": "..."}.
+
+    `encode` turns text into token ids; empty lines are skipped. Raises ValueError naming the first
+    line that is no prompt for this model, before anything is run.
+    """
+    prompts = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            tokens = _tokens(json.loads(line), encode)
+            model._check_tokens(tokens[None])
+        except (ValueError, TypeError) as error:  # a JSONDecodeError is a ValueError
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        prompts.append(Prompt(number, tokens))
+    if not prompts:
+        raise ValueError(f'{path} has no prompts: expected lines like {{"tokens": [1, 2, 3]}}')
+    return prompts
+
+
+def _tokens(said, encode: Callable[[str], list[int]]) -> Tensor:
+    if not isinstance(said, dict) or len(said.keys() & {"tokens", "text"}) != 1:
+        raise ValueError('expected {"tokens": [...]} or {"text": "..."}')
+    if "tokens" in said:
+        return torch.tensor(said["tokens"])
+    if not isinstance(said["text"], str):
+        raise ValueError(f"text is {said['text']!r}: expected a string")
+    return torch.tensor(encode(said["text"]), dtype=torch.long)
+
+
+def batches(prompts: Sequence[Prompt], size: int) -> list[list[Prompt]]:
+    """Prompts of one length together, at most `size` of them, the longest first.
+
+    Padding would change what a model does and what an average over tokens means. The order depends
+    on the prompts alone, so that every process of a run finds the same batches; the largest
+    comes first, so that memory runs out at once or never.
+
+    >>> prompts = [Prompt(n, torch.zeros(length)) for n, length in enumerate((2, 3, 2, 2), 1)]
+    >>> [[prompt.line for prompt in batch] for batch in batches(prompts, 2)]
+    [[2], [1, 3], [4]]
+    """
+    lengths: dict[int, list[Prompt]] = {}
+    for prompt in prompts:
+        lengths.setdefault(len(prompt.tokens), []).append(prompt)
+    found = []
+    for length in sorted(lengths, reverse=True):
+        same = lengths[length]
+        found += [same[first : first + size] for first in range(0, len(same), size)]
+    return found
+
+
+def tokenizer(folder: str) -> Callable[[str], list[int]]:
+    """A function from text to the ids of the tokenizer in a model's folder; no code of it is run.
+
+    The tokenizer is loaded when the first text asks for it. Raises ValueError where there is none.
+    """
+    loaded = []
+
+    def encode(text: str) -> list[int]:
+        if not loaded:
+            loaded.append(_load_tokenizer(folder))
+        return loaded[0](text)["input_ids"]
+
+    return encode
+
+
+def no_tokenizer(name: str) -> Callable[[str], list[int]]:
+    """What stands in for the tokenizer of a checkpoint that has none."""
+
+    def encode(text: str) -> list[int]:
+        raise ValueError(
+            f'the checkpoint {name} has no tokenizer: give ids, {{"tokens": [...]}}, '
+            "as the functions of looplab.tasks make them"
+        )
+
+    return encode
+
+
+def _load_tokenizer(folder: str):
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise ValueError(
+            'text needs a tokenizer: pip install transformers, or give ids, {"tokens": [...]}'
+        ) from None
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # transformers raises whatever its parts do
+        raise ValueError(
+            f"{folder} has no tokenizer that transformers can load without running its code "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}): "
+            'add tokenizer.json and tokenizer_config.json, or give ids, {"tokens": [...]}'
+        ) from error

@@ -1,0 +1,246 @@
+"""One run, measured while it happens: a result as small as its numbers, at any number of loops."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from looplab.measure import min_layer_cosine
+from looplab.measure.stages import sink_share
+from looplab.model import LoopedConfig, LoopedTransformer, Site
+from looplab.streaming.statistics import (
+    AttentionStatistics,
+    KeepStates,
+    StateStatistics,
+    block_rows,
+    precise,
+)
+from looplab.trace import MAX_BYTES
+from looplab.train.saving import write_safetensors
+
+FORMAT = "looplab.stream.1"
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Statistics of one run's core; the numbers that `measure` takes from a whole `Trace`.
+
+    Distances and cosines are to the state of the same layer after recurrence `limit`. What was not
+    asked for is None.
+    """
+
+    config: LoopedConfig
+    limit: int  # recurrence of the reference, counted from 1
+    tokens: Tensor  # [batch, token] or [batch, token, field]
+    norm: Tensor  # length of the state [loop, layer, batch, token]
+    step: Tensor  # step_size [loop - 1, layer, batch, token]
+    min_layer_cosine: Tensor  # at the limit, or else after the last loop [batch, token]
+    distance: Tensor | None  # distance_to_limit [loop, layer, batch, token]
+    cosine: Tensor | None  # cosine_to_limit [loop, layer, batch, token]
+    concentration: Tensor | None  # colsum_concentration [loop, layer, batch, head]
+    sink: Tensor | None  # sink_score of the first token [loop, layer, batch, head]
+    mixing: Tensor | None  # mixing_score [loop, layer, batch, head]
+    attention_step: Tensor | None  # attention_step [loop - 1, layer, batch, head]
+
+    @property
+    def loops(self) -> int:
+        return len(self.norm)
+
+    @property
+    def relative_step(self) -> Tensor:
+        """`measure.relative_step`: [loop - 1, layer, batch, token]."""
+        return self.step / self.norm[1:].clamp_min(torch.finfo(self.norm.dtype).tiny)
+
+    @property
+    def relative_distance(self) -> Tensor | None:
+        """`measure.distance_to_limit` with relative=True: [loop, layer, batch, token]."""
+        if self.distance is None:
+            return None
+        unit = self.norm[self.limit - 1].clamp_min(torch.finfo(self.norm.dtype).tiny)
+        return self.distance / unit
+
+    @property
+    def sink_rate(self) -> Tensor | None:
+        """`measure.stages.sink_rate` of the first token: [loop, layer, batch]."""
+        return None if self.sink is None else sink_share(self.sink)
+
+    def __repr__(self):
+        batch, token = self.tokens.shape[:2]
+        return (
+            f"Stream({self.config.notation}, loops={self.loops}, batch={batch}, tokens={token}, "
+            f"limit={self.limit})"
+        )
+
+    def save(self, path: str | Path, **header: str) -> Path:
+        """Write safetensors in one stroke; an existing file is left alone (FileExistsError)."""
+        path = Path(path)
+        if path.exists():
+            raise FileExistsError(f"{path} exists: choose another name or remove it first")
+        header |= {"format": FORMAT, "limit": str(self.limit)}
+        header["config"] = json.dumps(self.config.to_dict())
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        write_safetensors(path, tensors, header)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Stream":
+        """Read what `save` wrote; ValueError if the file is damaged or something else."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} is not a readable safetensors file ({error}): remove it and run again"
+            ) from None
+        if header.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} is not a looplab stream (format {header.get('format')!r}, expected "
+                f"{FORMAT!r}): write one with Stream.save"
+            )
+        empty = dict.fromkeys(name for name in cls.__dataclass_fields__ if name not in tensors)
+        known = {
+            "config": LoopedConfig.from_dict(json.loads(header["config"])),
+            "limit": int(header["limit"]),
+        }
+        return cls(**empty | tensors | known)
+
+
+def plan(
+    model: LoopedTransformer,
+    tokens: Tensor,
+    loops: int | None = None,
+    *,
+    to_limit: bool = True,
+    attention: bool = True,
+) -> dict[str, int]:
+    """Bytes that `stream` takes beside the model and its forward pass; only "statistics" grow
+    with the loops.
+
+    >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
+    >>> few, many = (plan(model, torch.zeros(1, 5, dtype=torch.long), n) for n in (10, 1000))
+    >>> [name for name in few if few[name] != many[name]], many["statistics"]
+    (['statistics'], 224000)
+    """
+    config = model.config
+    loops = config.loops if loops is None else loops
+    batch, token = tokens.shape[:2]
+    dtype, device = model.head.weight.dtype, model.head.weight.device
+    item, short = precise(dtype).itemsize, dtype.itemsize
+    state = batch * token * config.width
+    pattern = token * token
+    numbers = loops * config.core * batch * 2 * token * (2 if to_limit else 1)
+    # Input and start, and differences of states on the way.
+    work = 2 * state * short + 2 * state * item
+    sizes = {"previous states": config.core * state * item}
+    if to_limit:
+        sizes["reference"] = config.core * state * item
+    if attention:
+        numbers += loops * config.core * batch * 4 * config.heads
+        rows = min(block_rows(token, device), batch * config.heads)
+        # A pattern and its logarithms, the mask; queries and keys laid out anew.
+        work += (2 * rows + 1) * pattern * item
+        work += 2 * batch * config.heads * token * config.head_width * item
+        sizes["previous patterns"] = config.core * batch * config.heads * pattern * item
+    return {"statistics": numbers * item, **sizes, "work": work}
+
+
+@torch.no_grad()
+def stream(
+    model: LoopedTransformer,
+    tokens: Tensor,
+    loops: int | None = None,
+    *,
+    limit: int | None = None,
+    to_limit: bool = True,
+    attention: bool = True,
+    state: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Stream:
+    """Run `model` on `tokens` and keep what `measure` would say about every core layer and loop.
+
+    The reference of distances and cosines is the state after recurrence `limit`, None meaning the
+    last loop. It is not known until the model has been there, so it costs a first run of `limit`
+    loops from the same start; `to_limit=False` leaves it out, as `attention=False` does patterns.
+    Where the second run repeats the first bit for bit, the distance at `limit` is exactly 0.
+
+    Raises MemoryError naming the sizes when `plan` says more than `max_bytes`, and ValueError for
+    a limit outside the run and as the model's forward pass does.
+
+    >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
+    >>> run = stream(model, torch.arange(5)[None], loops=100)
+    >>> run.distance.shape, run.mixing.shape
+    (torch.Size([100, 2, 1, 5]), torch.Size([100, 2, 1, 2]))
+    """
+    loops = model._check_loops(loops)
+    limit = loops if limit is None else limit
+    if not 1 <= limit <= loops:
+        raise ValueError(f"limit={limit}: this run covers recurrences 1 to {loops}")
+    model._check_tokens(tokens)
+    sizes = plan(model, tokens, loops, to_limit=to_limit, attention=attention)
+    if sum(sizes.values()) > max_bytes:
+        raise MemoryError(_too_large(sizes, max_bytes))
+
+    x = model.encode(tokens)
+    start = model.start(x, generator) if state is None else model._check_state(state, x)
+    reference = _first_run(model, start, x, limit) if to_limit else None
+    states = StateStatistics(model, x, loops, reference)
+    heads = AttentionStatistics(model, x, loops, model._geometry(x)) if attention else None
+
+    def tap(site: Site, value: Tensor) -> None:
+        if heads is not None:
+            heads(site, value)
+        states(site, value)
+
+    z = start
+    for loop in range(loops):
+        z = model.step(z, x, loop=loop, tap=tap)
+
+    points = states.previous if reference is None else reference
+    cosine = None
+    if reference is not None:
+        lengths = states.norm.clamp_min(1e-8) * states.norm[limit - 1].clamp_min(1e-8)
+        cosine = states.along.div_(lengths)
+    sums = sink = mixing = moved = None
+    if heads is not None:
+        sums, sink, mixing, moved = heads.result()
+        moved = moved[1:]
+    return Stream(
+        model.config,
+        limit,
+        tokens,
+        states.norm,
+        states.step[1:],
+        min_layer_cosine(points[None]),
+        states.distance,
+        cosine,
+        sums,
+        sink,
+        mixing,
+        moved,
+    )
+
+
+def _first_run(model: LoopedTransformer, z: Tensor, x: Tensor, limit: int) -> Tensor:
+    """Every layer's state after recurrence `limit`: [layer, batch, token, width]."""
+    keep = KeepStates(model, x)
+    for loop in range(limit):
+        z = model.step(z, x, loop=loop, tap=keep if loop == limit - 1 else None)
+    return keep.states
+
+
+def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
+    parts = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in sizes.items())
+    remedy = {
+        "previous patterns": "attention=False",
+        "reference": "to_limit=False",
+    }.get(max(sizes, key=sizes.get), "shorter sequences")
+    return (
+        f"this run would take {sum(sizes.values()) / 2**20:.0f} MiB beside the model ({parts}), "
+        f"more than {max_bytes / 2**20:.0f} MiB: run fewer sequences at a time, {remedy}, "
+        f"or raise max_bytes={max_bytes}"
+    )

@@ -1,0 +1,70 @@
+"""The baselines that were never looped, as models with one loop: Llama (TinyLlama too) and OLMo-2.
+
+All layers are the core, so that a trace has them on its layer axis; `loopify` moves some of them
+in front of and behind a loop.
+"""
+
+from looplab.model import LoopedConfig
+from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.parts import Part, Translation, ends, rope, split_layer
+
+# Which of our norms (n1 .. n4, see looplab.model.layers.Layer) theirs are.
+_LLAMA = {"n1": "input_layernorm", "n3": "post_attention_layernorm"}
+_OLMO2 = {"n2": "post_attention_layernorm", "n4": "post_feedforward_layernorm"}
+
+
+def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
+    """Config and tensors of a folder that transformers itself reads as Llama or OLMo-2."""
+    config = _completed(config)
+    config.must_be("hidden_act", "silu")
+    config.must_be("attention_bias", False)
+    config.must_be("mlp_bias", False)
+    olmo2 = config["model_type"] == "olmo2"
+    theta, scaling = rope(config)
+    ours = LoopedConfig(
+        vocab=config["vocab_size"],
+        width=config["hidden_size"],
+        core=config["num_hidden_layers"],
+        loops=1,
+        heads=config["num_attention_heads"],
+        kv_heads=config["num_key_value_heads"],
+        head_dim=config.get("head_dim"),
+        mlp="gated",
+        activation="silu",
+        mlp_width=config["intermediate_size"],
+        norm="branch_post" if olmo2 else "pre",
+        norm_eps=config["rms_norm_eps"],
+        rope_theta=theta,
+        rope_scaling=scaling,
+        qk_norm="all" if olmo2 else "none",
+        tie_head=config["tie_word_embeddings"],
+    )
+    tensors = {
+        **ends(ours, "model.embed_tokens.weight", "lm_head.weight", stored),
+        "norm.weight": (Part("model.norm.weight", (ours.width,)),),
+    }
+    for layer in range(ours.core):
+        here, there = f"cores.0.layers.{layer}.", f"model.layers.{layer}."
+        tensors |= split_layer(ours, here, there)
+        for norm, official in (_OLMO2 if olmo2 else _LLAMA).items():
+            tensors[f"{here}{norm}.weight"] = (Part(f"{there}{official}.weight", (ours.width,)),)
+        if olmo2:
+            for letter, heads in (("q", ours.heads), ("k", ours.key_heads)):
+                norm = f"self_attn.{letter}_norm.weight"
+                size = (heads * ours.head_width,)
+                tensors[f"{here}attn.{letter}_norm.weight"] = (Part(f"{there}{norm}", size),)
+    unused = ("*.rotary_emb.inv_freq",)  # written by transformers of old
+    return Translation(ours, tensors, (*unused, "lm_head.weight") if ours.tie_head else unused)
+
+
+def _completed(config: ConfigFile) -> ConfigFile:
+    """The file's values with transformers' own defaults for those it leaves out."""
+    try:
+        from transformers import LlamaConfig, Olmo2Config
+    except ImportError:
+        raise ImportError(
+            f"{config.path}: a {config['model_type']} config is read by its own library, "
+            "pip install transformers"
+        ) from None
+    official = {"llama": LlamaConfig, "olmo2": Olmo2Config}[config["model_type"]]
+    return ConfigFile(config.path, official.from_dict(config.values).to_dict())

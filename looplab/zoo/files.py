@@ -1,0 +1,155 @@
+"""What a model's folder holds: config.json and the headers of its safetensors files.
+
+Headers are enough to know every tensor's name, shape and dtype, so that a folder is checked whole
+before any weight is read.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+_BLOCK = 2**24  # bytes read at a time: large enough to be fast, small beside any released model
+_AGAIN = "get this file again"
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """The values of a config.json, with the file's name in every complaint."""
+
+    path: Path
+    values: dict
+
+    def __getitem__(self, key: str):
+        if key not in self.values:
+            raise ValueError(f"{self.path} has no {key!r}, which its model_type needs: {_AGAIN}")
+        return self.values[key]
+
+    def get(self, key: str, default=None):
+        return self.values.get(key, default)
+
+    def must_be(self, key: str, *known):
+        """Refuse a value, present and not null, that would give another model than we build."""
+        value = self.get(key)
+        if value is not None and value not in known:
+            raise ValueError(
+                f"{self.path} says {key}={value!r}: looplab has this family only with "
+                f"{' or '.join(map(repr, known))}"
+            )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor as a safetensors header describes it."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file; ValueError naming the file if it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent} has no {path.name}: is it a model's folder?") from None
+    except ValueError as error:  # not JSON, or not even UTF-8
+        raise ValueError(f"{path} is not readable JSON ({error}): {_AGAIN}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds a {type(values).__name__} instead of settings: {_AGAIN}")
+    return values
+
+
+def stored_tensors(folder: Path) -> dict[str, Stored]:
+    """Every tensor in the folder's single file or in the shards its index names.
+
+    Raises ValueError naming file and tensor when a file is missing, damaged or a pickle, or when
+    the index and the shards disagree.
+    """
+    if (folder / SINGLE).is_file():
+        return _header(folder / SINGLE)
+    if (folder / INDEX).is_file():
+        return _sharded(folder / INDEX)
+    pickles = [p.name for p in sorted(folder.iterdir()) if p.suffix in (".bin", ".pt", ".pth")]
+    if pickles:
+        raise ValueError(
+            f"{folder / pickles[0]} is a pickle, which can run code when it is opened, and looplab "
+            f"opens none: get the model as {SINGLE}, or convert it where you trust it"
+        )
+    raise ValueError(f"{folder} has neither {SINGLE} nor {INDEX}: are its weights downloaded?")
+
+
+def _sharded(index: Path) -> dict[str, Stored]:
+    shard_of = read_json(index).get("weight_map")
+    if not isinstance(shard_of, dict) or not all(isinstance(f, str) for f in shard_of.values()):
+        raise ValueError(f"{index} has no weight_map from tensors to files: {_AGAIN}")
+    stored: dict[str, Stored] = {}
+    for name in sorted(set(shard_of.values())):
+        file = index.parent / name
+        if file.parent != index.parent or file.suffix != ".safetensors":
+            raise ValueError(f"{index} names {name!r}, no safetensors file beside it: {_AGAIN}")
+        if not file.is_file():
+            raise ValueError(f"{index} names {name}, which is missing from the folder: get it too")
+        for tensor, found in _header(file).items():
+            if shard_of.get(tensor) != name:
+                raise ValueError(
+                    f"{file} holds {tensor}, which {index.name} puts in "
+                    f"{shard_of.get(tensor, 'no file')}: files of two versions? Get all again"
+                )
+            stored[tensor] = found
+    absent = sorted(set(shard_of) - set(stored))
+    if absent:
+        raise ValueError(
+            f"{index.parent / shard_of[absent[0]]} lacks {absent[0]}, which {index.name} puts "
+            "there: files of two versions? Get all again"
+        )
+    return stored
+
+
+def _header(path: Path) -> dict[str, Stored]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {
+                name: Stored(path, tuple(part.get_shape()), part.get_dtype())
+                for name, part in slices.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is damaged, cut short or no safetensors file ({error}): {_AGAIN}"
+        ) from None
+
+
+def read_into(out: Tensor, name: str, stored: Stored, index: int | None = None) -> None:
+    """Copy tensor `name`, or entry `index` of its first axis, into `out` (cast, moved, reshaped).
+
+    The file is mapped anew for each block: pages that one mapping has touched count as ours until
+    it is closed, and a model would take twice its size.
+    """
+    row_bytes = stored.file.stat().st_size if index is not None else _row_bytes(stored)
+    rows = max(1, _BLOCK // row_bytes)
+    for first in range(0, stored.shape[0], rows):
+        with safe_open(stored.file, framework="pt") as file:
+            part = file.get_slice(name)
+            if index is not None:
+                out.copy_(part[index].reshape(out.shape))
+                return
+            out[first : first + rows].copy_(part[first : first + rows])
+
+
+def _row_bytes(stored: Stored) -> int:
+    row = DTYPES[stored.dtype].itemsize
+    for size in stored.shape[1:]:
+        row *= size
+    return row

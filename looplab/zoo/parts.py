@@ -1,0 +1,67 @@
+"""How a family's reader says which official tensors become which of ours."""
+
+from dataclasses import dataclass
+
+from looplab.model import LoopedConfig
+from looplab.zoo.files import ConfigFile
+
+
+@dataclass(frozen=True)
+class Part:
+    """One official tensor, or one entry of its first axis, as it must be in the folder."""
+
+    name: str
+    shape: tuple[int, ...]
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A folder in our words: the config, and for each of our tensors the parts, row on row."""
+
+    config: LoopedConfig
+    tensors: dict[str, tuple[Part, ...]]
+    unused: tuple[str, ...] = ()  # patterns of official names that may be there and do nothing
+
+
+def rope(config: ConfigFile) -> tuple[float, tuple[float, float, float, float] | None]:
+    """Rotary base and Llama-3 scaling, from `rope_parameters` or the older pair of keys."""
+    said = config.get("rope_parameters")
+    if said is None:
+        said = {"rope_theta": config["rope_theta"], **(config.get("rope_scaling") or {})}
+    said = ConfigFile(config.path, said)
+    said.must_be("rope_type", "default", "llama3")
+    said.must_be("type", "default", "llama3")  # what rope_type was called in older files
+    if said.get("rope_type", said.get("type", "default")) == "default":
+        return float(said["rope_theta"]), None
+    keys = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    return float(said["rope_theta"]), tuple(float(said[key]) for key in keys)
+
+
+def split_layer(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple[Part, ...]]:
+    """Attention and MLP of a layer that stores q, k, v, gate and up apart (Llama, OLMo-2, Ouro)."""
+    width, hidden = config.width, config.hidden
+    queries, keys = config.heads * config.head_width, config.key_heads * config.head_width
+    attn, mlp = f"{theirs}self_attn.", f"{theirs}mlp."
+    return {
+        f"{ours}attn.qkv.weight": (
+            Part(f"{attn}q_proj.weight", (queries, width)),
+            Part(f"{attn}k_proj.weight", (keys, width)),
+            Part(f"{attn}v_proj.weight", (keys, width)),
+        ),
+        f"{ours}attn.out.weight": (Part(f"{attn}o_proj.weight", (width, queries)),),
+        f"{ours}mlp.up.weight": (
+            Part(f"{mlp}gate_proj.weight", (hidden, width)),
+            Part(f"{mlp}up_proj.weight", (hidden, width)),
+        ),
+        f"{ours}mlp.down.weight": (Part(f"{mlp}down_proj.weight", (width, hidden)),),
+    }
+
+
+def ends(config: LoopedConfig, embedding: str, head: str, names) -> dict[str, tuple[Part, ...]]:
+    """Embedding and head; a tied pair may be stored as either, or as two copies."""
+    shape = (config.vocab, config.width)
+    if config.tie_head:
+        # Official code ties after loading, so that the embedding wins where both are stored.
+        return {"embed.0.weight": (Part(embedding if embedding in names else head, shape),)}
+    return {"embed.0.weight": (Part(embedding, shape),), "head.weight": (Part(head, shape),)}

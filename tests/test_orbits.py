@@ -1,0 +1,64 @@
+"""The committed orbits and counts are what their scripts say."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from looplab import checkpoints
+
+DATA = Path(__file__).parents[1] / "data"
+FOUND = json.loads((DATA / "orbits.json").read_text(encoding="utf-8"))
+LIMITS = json.loads((DATA / "limits.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("find_orbits", DATA / "find_orbits.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def name(orbit):
+    return "{norm}-{injection}-{depth}-{gain}-{seed}-period{period}".format(**orbit)
+
+
+@pytest.mark.parametrize("orbit", FOUND["orbits"], ids=name)
+def test_a_committed_seed_has_its_period(script, orbit):
+    states = script.run_alone(orbit)
+    _, period = script.periods(states, script.STRICT)
+    wanted = torch.tensor(orbit["period of each token"])
+    on_it = wanted == orbit["period"]
+    assert on_it.sum() == orbit["on it"] > 0
+    assert torch.equal(period[on_it], wanted[on_it])
+
+
+def test_the_chapter_has_its_periods():
+    assert {4, 5, 6, 12} <= {orbit["period"] for orbit in FOUND["orbits"]}
+
+
+def test_the_scan_adds_up(script):
+    assert FOUND["stacks scanned"] == len(FOUND["scan"]) * script.SEEDS
+    for row in FOUND["scan"]:
+        assert sum(row["shares"].values()) == pytest.approx(1, abs=1e-3)
+        on_orbits = row["shares"]["orbit"] * script.SEEDS * script.TOKENS
+        assert sum(row["tokens by period"].values()) == pytest.approx(on_orbits, abs=0.1)
+
+
+@pytest.mark.parametrize("model", LIMITS)
+def test_the_counts_add_up(model):
+    for seed in LIMITS[model]:
+        assert sum(seed["by period"].values()) == seed["tokens"]
+        assert sum(seed["by cosine"].values()) == seed["tokens"]
+        assert seed["at rest and wrong"] <= min(seed["wrong"], seed["by period"]["fixed point"])
+
+
+def test_the_turning_model_turns_and_is_right():
+    card = checkpoints.card("flood-turning")
+    assert [seed["seed"] for seed in card["results by seed"]] == [1]
+    assert card["recipe"]["seed"] == 1
+    assert LIMITS["flood"][1]["by period"]["orbit"] > 0.3 * LIMITS["flood"][1]["tokens"]
+    assert LIMITS["flood"][1]["wrong"] == 0

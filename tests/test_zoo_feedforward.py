@@ -1,0 +1,141 @@
+"""Models that were never looped: transformers' own Llama and OLMo-2, saved by it, loaded by us."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM
+
+from looplab import trace, zoo
+
+TOLERANCE = {"rtol": 0, "atol": 1e-5}
+SIZES = {
+    "vocab_size": 37,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "pad_token_id": None,
+    "rms_norm_eps": 2e-3,
+}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+MODELS = {
+    "TinyLlama": (LlamaForCausalLM, LlamaConfig(**SIZES)),
+    "Llama-3.2": (
+        LlamaForCausalLM,
+        LlamaConfig(**SIZES, head_dim=12, tie_word_embeddings=True, rope_parameters=LLAMA3),
+    ),
+    "OLMo-2": (Olmo2ForCausalLM, Olmo2Config(**SIZES)),
+}
+
+
+def random_model(name):
+    """An official tiny model in which no two norms are alike."""
+    torch.manual_seed(0)
+    make, config = MODELS[name]
+    config._attn_implementation = "eager"
+    model = make(config).eval().requires_grad_(False)
+    for key, value in model.named_parameters():
+        if "norm" in key:
+            value.uniform_(0.4, 1.6)
+        else:
+            value.normal_(std=0.15)
+    return model
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def pair(request, tmp_path_factory):
+    official = random_model(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    official.save_pretrained(folder)
+    return official, zoo.load(folder), torch.randint(37, (2, 11))
+
+
+def test_hidden_states_and_logits_are_those_of_transformers(pair):
+    official, model, tokens = pair
+    wanted = official(tokens, output_hidden_states=True)
+    run = trace(model, tokens)
+    assert model.config.loops == 1
+    assert_close(run.start, wanted.hidden_states[0], **TOLERANCE)
+    # transformers' last entry has been through the final norm already
+    assert_close(run.states[0, :-1], torch.stack(wanted.hidden_states[1:-1]), **TOLERANCE)
+    assert_close(model.norm(run.states[0, -1]), wanted.hidden_states[-1], **TOLERANCE)
+    assert_close(run.logits, wanted.logits, **TOLERANCE)
+
+
+def test_a_tied_head_is_one_matrix(pair):
+    official, model, _ = pair
+    tied = official.config.tie_word_embeddings
+    assert (model.head.weight is model.embed[0].weight) == tied
+    assert sum(p.numel() for p in model.parameters()) == official.num_parameters()
+
+
+@pytest.mark.parametrize("old_key", ["rope_type", "type"])
+def test_config_keys_of_older_transformers(tmp_path, old_key):
+    official = random_model("Llama-3.2")
+    official.save_pretrained(tmp_path)
+    said = zoo.files.read_json(tmp_path / "config.json")
+    scaling = said.pop("rope_parameters")
+    said["rope_theta"] = scaling.pop("rope_theta")
+    scaling[old_key] = scaling.pop("rope_type")
+    said["rope_scaling"] = scaling
+    (tmp_path / "config.json").write_text(zoo.files.json.dumps(said))
+    tokens = torch.randint(37, (2, 11))
+    assert_close(zoo.load(tmp_path)(tokens).logits, official(tokens).logits, **TOLERANCE)
+
+
+def test_naive_looping_runs_the_window_again_and_again(pair):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, 2, 4, loops=3, damped=False)
+    state = model.embed[0](tokens)
+    where = model._geometry(state)
+    layers = model.cores[0].layers
+    for layer in [0, 1, 2, 3, 2, 3, 2, 3, 4, 5]:
+        state = layers[layer](state, where, None, None, layer, "core")
+    assert_close(looped(tokens).logits, model.head(model.norm(state)), **TOLERANCE)
+    assert looped.config.notation == "(2, 2⊗3, 2)"
+
+
+def test_damped_looping_takes_shares_of_the_windows_step(pair):
+    _, model, tokens = pair
+    run = trace(zoo.loopify(model, 2, 4, loops=3), tokens)
+    before = run.prelude[-1]
+    for loop in range(3):
+        after = run.states[loop, -1]
+        assert_close(run.loop_ends[loop], before + (after - before) / 3, **TOLERANCE)
+        before = run.loop_ends[loop]
+
+
+@pytest.mark.parametrize("damped", [False, True])
+@pytest.mark.parametrize("window", [(0, 6), (0, 2), (3, 6), (2, 3)])
+def test_one_loop_is_the_model_itself_without_new_weights(pair, damped, window):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, *window, loops=1, damped=damped)
+    assert_close(looped(tokens).logits, model(tokens).logits, **TOLERANCE)
+    ours = {p.data_ptr() for p in looped.parameters()}
+    assert ours == {p.data_ptr() for p in model.parameters()}
+
+
+def test_damped_looping_cannot_be_rotated_or_unrolled(pair):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, 2, 4, loops=3)
+    x = looped.encode(tokens)
+    with pytest.raises(ValueError, match="rotated"):
+        looped.step(x, x, first_layer=1)
+    with pytest.raises(RuntimeError, match="step"):
+        looped.unrolled()
+
+
+def test_loopify_names_what_does_not_fit(pair):
+    _, model, _ = pair
+    with pytest.raises(ValueError, match="window 4 to 9"):
+        zoo.loopify(model, 4, 9, loops=2)
+    with pytest.raises(ValueError, match="expected a feedforward"):
+        zoo.loopify(zoo.loopify(model, 2, 4, loops=2), 0, 1, loops=2)
