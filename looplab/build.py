@@ -216,6 +216,9 @@ def normalise(notebook):
                 output.data.pop("application/vnd.jupyter.widget-view+json", None)
             if output.output_type == "execute_result":
                 output.execution_count = count
+            if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
+                kept[-1].text += output.text  # a slow cell's prints arrive in pieces
+                continue
             kept.append(output)
         cell.outputs = kept
     return notebook

@@ -233,13 +233,14 @@ for depth in range(1, 9):
     needed[f"depth {depth} ({len(found)} nodes)"] = sum(found) / len(found)
 own = right_from(answers[:, deep, token].tolist(), int(forests.targets[deep, token]))
 print(f"the deepest node is right from loop {own} on; you guessed {my_loops}")
-picture = plots.bars(needed, "loops until right for good (mean)")
+picture = plots.bars(needed, "mean loops until right")
 plots.mark(picture, whose("00.2"))
 
 # %% [markdown] id="right-text"
-# **Measured here**, on sixteen forests and one model: deeper nodes tend to take more loops (the last
-# two rows are means over five nodes each), but nowhere near one loop per step. Each loop has three layers, and that is not the whole explanation either.
-# What the model does instead of following the pointers one by one you find out in chapter 02.
+# **Measured here**, on sixteen forests and one model: deeper nodes tend to take more loops (the
+# last two rows are means over five nodes each), but nowhere near one loop per step. Each loop has
+# three layers, and that is not the whole explanation either. What the model does instead of
+# following the pointers one by one you find out in chapter 02.
 
 # %% [markdown] id="saving"
 # ## Where your work is

@@ -72,8 +72,8 @@ my_guess = "wanders"
 # ## Explore
 #
 # Here are three such stacks, the draws with seeds 0, 1 and 2. The picture shows one token after
-# every layer of the last four passes, in the plane in which its whole path spreads most. The black
-# dot is where it is now.
+# every layer of the last four passes, in the plane in which its whole path spreads most. The large
+# mark is where it is now.
 
 
 # %% id="untrained-strip"
@@ -266,8 +266,8 @@ plots.mark(picture, whose("01.2"))
 
 # %% [markdown] id="own-stack-text"
 # **Measured here**, one draw: twenty lines, weights as PyTorch happens to draw them, and the steps
-# shrink by a constant factor down to rounding. Is it the real thing? We put looplab's own layers into your loop, and
-# compare with looplab's model.
+# shrink by a nearly constant factor down to rounding. Is it the real thing? We put looplab's own
+# layers into your loop, and compare with looplab's model.
 
 # %% id="same-as-library"
 config = LoopedConfig(

@@ -308,9 +308,9 @@ print(f"your guess agrees with the majority here in {agreed} of 6")
 # draws, at the small gain in all.
 #
 # What does not: Ouro's norms rest here more often than not, and without injection in every draw,
-# where the paper saw no rest at all. Huginn's norms without injection rest in half the draws instead
-# of in none. "Every draw" makes one suspicious: two gains of three seeds are three stacks, not six,
-# if a norm undoes the gain. So we draw eight more seeds of these two.
+# where the paper saw no rest at all. Huginn's norms without injection rest in half the draws
+# instead of in none. "Every draw" makes one suspicious: two gains of three seeds are three stacks,
+# not six, if a norm undoes the gain. So we draw eight more seeds of these two.
 
 # %% id="more-seeds"
 more = grid.grid(["Huginn", "Ouro"], ["none"], [12], [0.5, 2.0], range(3, 11))
