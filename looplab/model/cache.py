@@ -25,7 +25,7 @@ from looplab.model.layers import Geometry, rotary_table
 
 
 class Cache:
-    """What the attention layers of a `LoopedTransformer` keep of the tokens before; grows as needed.
+    """What a `LoopedTransformer` keeps of the tokens before; it grows as needed.
 
     `batch` sequences, up to `loops` loops (None: as the config says), memory for `tokens` tokens at
     first. `slots` is the cache budget: None keeps every loop, fewer slots are shared by the loops.
@@ -39,8 +39,8 @@ class Cache:
     >>> tokens, cache = torch.tensor([[1, 2, 3, 4]]), Cache(model)
     >>> with torch.no_grad():
     ...     whole = model(tokens).logits
-    ...     parts = [model(tokens[:, :3], cache=cache).logits, model(tokens[:, 3:], cache=cache).logits]
-    >>> cache, torch.allclose(torch.cat(parts, 1), whole, atol=1e-5)
+    ...     parts = [model(part, cache=cache).logits for part in tokens.split([3, 1], dim=1)]
+    >>> cache, torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5)
     (Cache(tokens=4, slots=3 for 3 loops), True)
     """
 
@@ -124,10 +124,10 @@ class Cache:
         self.length += tokens
 
     def _extend(self, start, end, rows, part, loop, layer, k: Tensor, v: Tensor):
-        """Write new keys and values; give back those of all tokens [batch, key head, token, width]."""
+        """Write new keys and values; give back all tokens' [batch, key head, token, width]."""
         if loop is not None and loop >= self.loops:
             raise ValueError(
-                f"loop {loop + 1} of a cache for {self.loops}: make it with loops={loop + 1} or more"
+                f"loop {loop + 1} of a cache for {self.loops} loops: make it with a larger loops="
             )
         keys, values = self._parts[part][0 if loop is None else loop % self.slots, layer]
         if rows is None:
@@ -139,7 +139,7 @@ class Cache:
         return keys[rows, :, :end], values[rows, :, :end]
 
     def _who_sees_whom(self, start: int, end: int, rows: Tensor | None):
-        """A mask that broadcasts to [batch, head, new token, token], and whether `causal` says it."""
+        """Mask [new token, token] or [row, 1, new token, token], and whether `causal` says it."""
         window = self.config.window
         if self._padding is None and (window is None or end <= window):
             if start == 0:
@@ -169,9 +169,7 @@ def _left_padding(mask: Tensor, batch: int) -> Tensor:
     """True where padding stands, [batch, token]."""
     padding = ~mask.bool()
     if padding.dim() != 2 or len(padding) != batch:
-        raise ValueError(
-            f"mask has shape {tuple(mask.shape)}: expected [batch, token], batch={batch}"
-        )
+        raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [batch={batch}, token]")
     if padding[:, -1].any() or (padding[:, 1:] & ~padding[:, :-1]).any():
         raise ValueError(
             "mask has padding after a token: new tokens follow the last one, so put the padding on "

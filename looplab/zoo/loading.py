@@ -34,7 +34,8 @@ def load(
     `source` is a folder in the official form (config.json and safetensors, one file or shards with
     an index) or a hub id, downloaded at `revision` (a commit pinned here where None and known).
     `dtype` None keeps that of the files, `device` None means the CPU. Weights are copied one
-    by one, so that loading takes little more memory than the model; nothing in the folder is run.
+    by one, so that loading takes little more memory than the model and the model does not change
+    when its files do. Nothing in the folder is run.
 
     Raises ValueError naming file, key or tensor and the remedy for a folder that is damaged,
     incomplete or of an unknown family, before any weight is read; ConnectionError without network.
