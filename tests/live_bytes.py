@@ -1,10 +1,9 @@
 """Bytes of all tensors alive at one time, counted operation by operation."""
 
+import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-import torch
 
 
 class LiveBytes(TorchDispatchMode):

@@ -1,4 +1,6 @@
-"""Streamed statistics: the numbers of a whole trace, in memory that does not grow with the loops."""
+"""Streamed statistics: the numbers of a whole trace, in memory flat in the loops."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.testing import assert_close
 
 from looplab import measure, trace
 from looplab.measure import stages
-from looplab.streaming import Stream, plan, stream, statistics
+from looplab.streaming import Stream, plan, statistics, stream
 
 
 def assert_same(run, whole, limit=None):
@@ -91,7 +93,7 @@ def test_half_precision_is_measured_in_single():
     assert_close(run.cosine, measure.cosine_to_limit(states))
 
 
-@pytest.mark.parametrize("size", [(2, 9), (2, 64), (1, 200)])
+@pytest.mark.parametrize("size", [(2, 9), (1, 200)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_memory_is_what_was_planned_and_grows_by_the_numbers_alone(size, dtype):
     model = build(injection="concat").to(dtype)
@@ -104,13 +106,14 @@ def test_memory_is_what_was_planned_and_grows_by_the_numbers_alone(size, dtype):
             for loop in range(loops):
                 z = model.step(z, x, loop=loop)
 
+    plain(1)  # tables of angles are made once and kept
     for options in ({}, {"to_limit": False}, {"attention": False}):
-        few, many = (peak(lambda n=n: stream(model, tokens, n, **options)) for n in (4, 40))
-        planned = [plan(model, tokens, n, **options) for n in (4, 40)]
+        few, many = (peak(partial(stream, model, tokens, n, **options)) for n in (3, 18))
+        planned = [plan(model, tokens, n, **options) for n in (3, 18)]
         small, large = (one["statistics"] for one in planned)
         # The rows of a mean over each token are made at the end, when the work is over.
         assert many - few <= 1.02 * (large - small), options
-        assert few - peak(lambda: plain(4)) <= 1.02 * sum(planned[0].values()), options
+        assert few - peak(lambda: plain(3)) <= 1.02 * sum(planned[0].values()), options
 
 
 def test_a_run_too_large_is_refused_before_it_starts():
@@ -130,7 +133,10 @@ def test_a_saved_stream_comes_back_whole(tmp_path):
         assert (back.config, back.limit) == (run.config, run.limit)
         for name, value in vars(run).items():
             same = getattr(back, name)
-            assert same is value or same == value or torch.equal(same, value), name
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(same, value), name
+            else:
+                assert same == value, name
         with pytest.raises(FileExistsError, match="choose another name"):
             run.save(path)
         path.unlink()

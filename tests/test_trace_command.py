@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -87,9 +86,9 @@ def test_every_prompt_is_measured_as_alone(prompts, tmp_path, capsys):
 
 
 def test_a_killed_run_goes_on_without_losing_or_repeating(tmp_path):
-    prompts = write_prompts(tmp_path / "prompts.jsonl", count=60)
+    prompts = write_prompts(tmp_path / "prompts.jsonl", count=10)
     out = tmp_path / "out"
-    arguments = [str(one) for one in command(prompts, out, loops=300)]
+    arguments = [str(one) for one in command(prompts, out, loops=60)]
     process = subprocess.Popen(
         [sys.executable, "-m", "looplab", *arguments],
         env=ONE_THREAD,
@@ -97,21 +96,21 @@ def test_a_killed_run_goes_on_without_losing_or_repeating(tmp_path):
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while len(streams_done(out)) < 3 and time.monotonic() < deadline:
+    while len(streams_done(out)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    (out / ".batch-00059.safetensors.1.partial").write_bytes(b"torn")
+    process.kill()
+    assert process.wait() != 0
+    (out / ".batch-00009.safetensors.1.partial").write_bytes(b"torn")
     done = streams_done(out)
-    assert 3 <= len(done) < 60
+    assert 2 <= len(done) < 10
     assert not (out / "summary.json").exists()
 
     assert main(arguments) == 0
     after = streams_done(out)
-    assert len(after) == 60
+    assert len(after) == 10
     assert {path: after[path] for path in done} == done  # untouched
     assert not list(out.glob(".*"))
-    whole = [str(one) for one in command(prompts, tmp_path / "whole", loops=300)]
+    whole = [str(one) for one in command(prompts, tmp_path / "whole", loops=60)]
     assert main(whole) == 0
     assert_equal_folders(out, tmp_path / "whole")
 
@@ -214,9 +213,7 @@ def test_a_released_model_reads_text(tmp_path, capsys):
         (folder / name).write_bytes((GOLDEN / "retrofit-llama-a" / name).read_bytes())
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text('{"text": "b a c"}\n{"tokens": [4, 3, 5]}\n')
-    arguments = [
-        str(one) for one in command(prompts, tmp_path / "out", model=str(folder), loops=3)
-    ]
+    arguments = [str(one) for one in command(prompts, tmp_path / "out", model=str(folder), loops=3)]
     assert main(arguments) == 2
     assert "line 1" in (said := capsys.readouterr().err) and "has no tokenizer" in said
 

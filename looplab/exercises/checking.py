@@ -10,8 +10,8 @@ from torch import Tensor
 
 from looplab.exercises.probing import Mistake, NotAttempted, todo
 from looplab.exercises.sandbox import OutOfTime, describe, guarded
-from looplab_nbval.payload import MIME, close
 from looplab.train.threads import use_threads
+from looplab_nbval.payload import MIME, close
 
 SECONDS = 5.0  # a check of a right answer takes well under one
 MODES = ("practice", "strict", "grade")

@@ -125,7 +125,10 @@ def _load(name: str, dtype: torch.dtype, device: torch.device):
 
 def _device(name: str | None) -> torch.device:
     """The one asked for, or a GPU where there is one; its own for each process of torchrun."""
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"--device {name}: {error}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: PyTorch finds no GPU here, leave --device out")
     if device.type == "cuda" and device.index is None:

@@ -103,7 +103,8 @@ def summarise(folder: Path, batches: Sequence[Sequence[Prompt]]) -> dict | None:
         cosine += least.sum()
         for name in MEANS:
             totals[name] = totals.get(name, 0) + _by_prompt(getattr(run, name)).sum(-1)
-        last = _by_prompt(run.relative_step)[-1:].amax(1)  # of a single loop there is no step
+        # Of the layer that moved most [1, batch]; a single loop has no step [0, batch].
+        last = _by_prompt(run.relative_step)[-1:].amax(1)
         for row, prompt in enumerate(batch):
             prompts.append(
                 {

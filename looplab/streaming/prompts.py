@@ -99,13 +99,15 @@ def no_tokenizer(name: str) -> Callable[[str], list[int]]:
 
 def _load_tokenizer(folder: str):
     try:
-        from transformers import AutoTokenizer
+        from transformers import AutoTokenizer, PreTrainedConfig
     except ImportError:
         raise ValueError(
             'text needs a tokenizer: pip install transformers, or give ids, {"tokens": [...]}'
         ) from None
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        # The tokenizer's own files decide: transformers does not know every family's config.json.
+        config = PreTrainedConfig()
+        return AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts do
         raise ValueError(
             f"{folder} has no tokenizer that transformers can load without running its code "

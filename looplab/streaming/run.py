@@ -200,11 +200,7 @@ def stream(
     for loop in range(loops):
         z = model.step(z, x, loop=loop, tap=tap)
 
-    points = states.previous if reference is None else reference
-    cosine = None
-    if reference is not None:
-        lengths = states.norm.clamp_min(1e-8) * states.norm[limit - 1].clamp_min(1e-8)
-        cosine = states.along.div_(lengths)
+    cosine = _to_cosine(states, limit) if to_limit else None
     sums = sink = mixing = moved = None
     if heads is not None:
         sums, sink, mixing, moved = heads.result()
@@ -215,7 +211,7 @@ def stream(
         tokens,
         states.norm,
         states.step[1:],
-        min_layer_cosine(points[None]),
+        _least_cosine(states.previous if reference is None else reference),
         states.distance,
         cosine,
         sums,
@@ -231,6 +227,20 @@ def _first_run(model: LoopedTransformer, z: Tensor, x: Tensor, limit: int) -> Te
     for loop in range(limit):
         z = model.step(z, x, loop=loop, tap=keep if loop == limit - 1 else None)
     return keep.states
+
+
+def _to_cosine(states: StateStatistics, limit: int) -> Tensor:
+    """Inner products with the reference, divided by both lengths: [loop, layer, batch, token]."""
+    unit = states.norm[limit - 1].clamp_min(1e-8)  # as torch's cosine_similarity guards them
+    for along, length in zip(states.along, states.norm, strict=True):  # loops may be many
+        along.div_(length.clamp_min(1e-8) * unit)
+    return states.along
+
+
+def _least_cosine(points: Tensor) -> Tensor:
+    """`min_layer_cosine` of states [layer, batch, token, width], two at a time to save memory."""
+    pairs = (torch.stack((points[0], point)) for point in points)
+    return torch.stack([min_layer_cosine(pair[None]) for pair in pairs]).amin(0)
 
 
 def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
