@@ -147,5 +147,5 @@ def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows):
             where = cache.place(len(inside), 1, rows[inside])
     left[inside] = z
     logits = model._readout(left, whole, None)[:, 0]
-    cache.commit(1, used, rows)
+    cache.commit(1, loops if rule is None else used, rows)
     return logits, used

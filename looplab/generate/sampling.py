@@ -15,7 +15,7 @@ def choose(
 
     `temperature=0` takes the likeliest. Otherwise the logits are divided by it, all but the `top_k`
     likeliest are dropped, then all beyond the fewest that hold `top_p` of what is left, and `luck`
-    [batch, vocab], drawn from Exponential(1), decides in proportion to the probabilities.
+    [batch, vocab], drawn from Exponential(1) (None: drawn here), decides by the probabilities.
     Raises ValueError for settings out of range or without effect.
 
     Source: top-p is nucleus sampling, arXiv 1904.09751.
@@ -45,5 +45,7 @@ def choose(
         ranked, order = chances.sort(descending=True)
         beyond = ranked.cumsum(-1) - ranked >= top_p  # those before it hold top_p already
         chances = chances.masked_fill(beyond.scatter(-1, order, beyond), 0)
+    if luck is None:
+        luck = torch.empty_like(chances).exponential_()
     # The smallest of independent waiting times with these rates is a draw from the distribution.
     return (chances / luck).argmax(-1)
