@@ -96,7 +96,8 @@ def test_strict_mode_raises_and_the_seed_changes_the_inputs(monkeypatch):
     with pytest.raises(CheckFailed, match="03.1 not yet"):
         check("03.1", lambda states: None)
     reference = find("03.1").reference
-    assert check("03.1", reference) is reference
+    own = lambda states: reference(states)  # noqa: E731
+    assert check("03.1", own) is own
     assert judge(find("03.1"), reference, 1).values != judge(find("03.1"), reference, 2).values
 
 
@@ -107,8 +108,16 @@ def test_unknown_ids_are_named():
         check("77.1", 1)
 
 
+def test_looplabs_own_answer_does_not_pass_for_the_learners(capsys):
+    # What a failed check hands on: running the check's cell again must not pass.
+    handed_on = check("03.1", lambda states: None)
+    assert check("03.1", handed_on) is handed_on
+    assert "not attempted: this is looplab's own answer" in capsys.readouterr().out
+    assert whose("03.1") == "looplab's"
+
+
 def test_the_scoreboard_says_whose_code_ran(capsys):
-    check("03.1", find("03.1").reference)
+    check("03.1", lambda states: find("03.1").reference(states))
     check("03.2", todo)
     told = repr(scoreboard("03"))
     assert "03.1  step size                        yours" in told
