@@ -11,6 +11,7 @@ COMMANDS = {
     "grid": ("looplab.grid", "what looped stacks of random weights do: the outcome table"),
     "grade": ("looplab.grading.command", "grade notebooks with nbval"),
     "trace": ("looplab.streaming.command", "statistics of a model's runs on many prompts"),
+    "verify": ("looplab.zoo.verify", "check that a released model was read rightly"),
 }
 
 

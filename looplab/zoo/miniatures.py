@@ -49,17 +49,18 @@ def card(name: str) -> dict:
     return json.loads((folder(name) / "card.json").read_text(encoding="utf-8"))
 
 
-def where_is(batch: int, generator: torch.Generator, people: int = 6) -> Batch:
+def where_is(batch: int, generator: torch.Generator, people: int = 4) -> Batch:
     """Little stories that say who is where, and then ask: `ann in barn bob with ann bob ? barn`.
 
     People come in one by one, in a place or with somebody who is there already; then each is asked
-    for, in random order. To answer, follow "with" until a place comes: `difficulty` counts those
-    steps at the token "?", and is -1 elsewhere. Targets are the next tokens; the first token is
-    <bos>. Tokens are [batch, 6 people], ids as in `WORDS`. ValueError for more people than names.
+    for twice, in random order. To answer, follow "with" until a place comes: `difficulty` counts
+    those steps at the token "?" of a first question, and is -1 elsewhere. Targets are the next
+    tokens; the first token is <bos>. Tokens are [batch, 9 people], ids as in `WORDS`. ValueError
+    for more people than names.
 
     >>> story = where_is(1, torch.Generator().manual_seed(0), people=2)
     >>> text(story.tokens[0])
-    '<bos> leo in cave kim with leo leo ? cave kim ?'
+    '<bos> cat in farm dan with cat cat ? farm dan ? farm dan ? farm cat ?'
     """
     if not 2 <= people <= len(PEOPLE):
         raise ValueError(f"people={people}: expected 2 to {len(PEOPLE)}, the names there are")
@@ -78,7 +79,7 @@ def where_is(batch: int, generator: torch.Generator, people: int = 6) -> Batch:
     place = torch.zeros(batch, people, dtype=torch.long)
     steps = torch.zeros(batch, people, dtype=torch.long)
     for n in range(people):
-        arrives = torch.ones(batch, dtype=torch.bool) if n == 0 else chance(0.25)
+        arrives = torch.ones(batch, dtype=torch.bool) if n == 0 else chance(0.4)
         somewhere = draw(len(PLACES))
         # Half of the time it is the one who came last, so that chains grow long.
         friend = torch.where(chance(0.5), max(n - 1, 0), draw(max(n, 1)))
@@ -87,15 +88,19 @@ def where_is(batch: int, generator: torch.Generator, people: int = 6) -> Batch:
         said = torch.where(arrives, _PLACE + somewhere, _PERSON + who[row, friend])
         how = torch.where(arrives, _IN, _WITH)
         story.append(torch.stack((_PERSON + who[:, n], how, said), dim=1))
-    asked = shuffled(people)
+    asked = shuffled(2 * people) % people
     ask = torch.full((batch,), _ASK)
-    difficulty = torch.full((batch, 6 * people), -1)
-    for n in range(people):
+    seen = torch.zeros(batch, people, dtype=torch.bool)
+    difficulty = torch.full((batch, 9 * people), -1)
+    for n in range(2 * people):
         one = asked[:, n]
         answer = _PLACE + place[row, one]
         story.append(torch.stack((_PERSON + who[row, one], ask, answer), dim=1))
-        difficulty[:, 3 * people + 3 * n + 2] = steps[row, one]
-    story = torch.cat(story, dim=1)  # [batch, 6 people + 1]
+        # A second question can be answered by looking up the first.
+        first = ~seen[row, one]
+        difficulty[:, 3 * people + 3 * n + 2] = torch.where(first, steps[row, one], -1)
+        seen[row, one] = True
+    story = torch.cat(story, dim=1)  # [batch, 9 people + 1]
     return Batch(story[:, :-1], story[:, 1:], difficulty)
 
 

@@ -1,0 +1,241 @@
+"""Is a model that was loaded the model that was released?
+
+    looplab verify MODEL [--loops N] [--text TEXT] [--dtype DTYPE] [--device DEVICE]
+
+MODEL is a folder in the official form, a hub id, or the name of a miniature such as ouro-mini.
+Prints what it found and one line for each check; exit status 0 if every check that could be made
+passed, 1 otherwise. A folder with input_ids.json and expected.safetensors is compared with the
+logits stored there.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from math import log
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from looplab.model import LoopedTransformer
+from looplab.model.cache import Cache
+from looplab.streaming.prompts import tokenizer
+from looplab.zoo import exit_distribution, miniatures
+from looplab.zoo.files import read_json, stored_tensors
+from looplab.zoo.loading import load
+from looplab.zoo.source import find
+
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+TEXT = (
+    "The sun rises in the east and sets in the west. Water is made of hydrogen and oxygen. "
+    "One, two, three, four, five, six, seven, eight, nine, ten."
+)
+_FAMILY = {
+    "residual_sandwich": "Huginn",
+    "branch_sandwich": "Ouro",
+    "pre": "Llama form",
+    "branch_post": "OLMo-2 form",
+}
+
+
+class Check(NamedTuple):
+    """One line of the report."""
+
+    name: str
+    passed: bool | None  # None: could not be made
+    told: str
+
+
+def verify(
+    model: LoopedTransformer,
+    tokens: Tensor,
+    loops: int | None = None,
+    *,
+    text: bool = True,
+    seed: int = 0,
+) -> Iterator[Check]:
+    """Checks that any right reading of a causal looped model passes, on tokens [batch, token].
+
+    `text` says that the tokens are text, which a trained model predicts better than a uniform
+    guess. Numbers may differ by rounding: by 1e-3 of the largest in float32, 5e-2 in half
+    precision. Raises ValueError for fewer than 4 tokens, and as the model's forward pass does.
+
+    >>> from looplab import LoopedConfig
+    >>> model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2, loops=3)).eval()
+    >>> [check.passed for check in verify(model, torch.tensor([[1, 2, 3, 4]]), text=False)]
+    [True, True, True, True]
+    """
+    loops = model._check_loops(loops)
+    model._check_tokens(tokens)
+    if tokens.shape[1] < 4:
+        raise ValueError(f"{tokens.shape[1]} tokens: expected at least 4, so that there is a past")
+    tokens = tokens.to(model.head.weight.device)
+    with torch.no_grad():
+        yield from _checks(model, tokens, loops, text, seed)
+
+
+def _checks(model, tokens, loops, text, seed) -> Iterator[Check]:
+    state = None
+    if model.config.start == "normal":  # one noise for all runs, else no two would agree
+        blank = model.head.weight.new_empty(*tokens.shape, model.config.width)
+        generator = torch.Generator(blank.device).manual_seed(seed)
+        state = model.start(blank, generator)
+    whole = model(tokens, loops, state=state)
+    wild = int((~whole.logits.isfinite()).sum())
+    yield Check("finite logits", not wild, f"{wild} of {whole.logits.numel()} are not")
+
+    once = model(tokens, 1, state=state)
+    twice = model(tokens, 1, state=once.state)
+    both = model(tokens, 2, state=state)
+    yield _same("one pass twice is two passes", twice.logits, both.logits)
+
+    other = tokens.clone()
+    other[:, -1] = (other[:, -1] + 1) % model.config.vocab
+    changed = model(other, loops, state=state).logits
+    yield _same("no token sees a later one", changed[:, :-1], whole.logits[:, :-1])
+
+    cache, parts, cut = Cache(model, len(tokens), loops), [], tokens.shape[1] // 2
+    # A chunk, then token by token, as a text is written.
+    pieces = [slice(0, cut), *(slice(at, at + 1) for at in range(cut, tokens.shape[1]))]
+    for piece in pieces:
+        here = None if state is None else state[:, piece]
+        parts.append(model(tokens[:, piece], loops, state=here, cache=cache).logits)
+    yield _same("cached is uncached", torch.cat(parts, dim=1), whole.logits)
+
+    if whole.gate is not None:
+        total = exit_distribution(whole.gate).sum(0)
+        off = (total - 1).abs().max().item()
+        yield Check("exit probabilities sum to one", off < 1e-5, f"off by {off:.0e}")
+    if text:
+        loss = F.cross_entropy(whole.logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
+        uniform = log(model.config.vocab)
+        told = f"loss {loss:.2f} per token, a uniform guess has {uniform:.2f}"
+        yield Check("text is no surprise", loss.item() < uniform, told)
+
+
+def compare(model: LoopedTransformer, folder: Path) -> Iterator[Check]:
+    """Compare with the logits stored in a folder, one check for each number of loops.
+
+    input_ids.json holds tokens [batch][token]; expected.safetensors holds `rN.logits`
+    [batch, token, vocab] after N loops, and `initial_state` [batch, token, width] where the model
+    starts from noise. Yields nothing where they are missing; ValueError for damaged ones.
+    """
+    ids, expected = folder / "input_ids.json", folder / "expected.safetensors"
+    if not (ids.is_file() and expected.is_file()):
+        return
+    try:
+        tokens = torch.tensor(json.loads(ids.read_text(encoding="utf-8")))
+        wanted = load_file(expected)
+    except (ValueError, SafetensorError) as error:
+        raise ValueError(f"{folder}: the stored reference is damaged ({error})") from None
+    device = model.head.weight.device
+    state = wanted.get("initial_state")
+    names = [name for name in wanted if name.startswith("r") and name.endswith(".logits")]
+    for name in sorted(names):
+        loops = int(name[1:].removesuffix(".logits"))
+        with torch.no_grad():
+            start = None if state is None else state.to(device)
+            logits = model(tokens.to(device), loops, state=start).logits
+        yield _same(f"stored logits after {loops} loops", logits.cpu(), wanted[name])
+
+
+def _same(name: str, one: Tensor, two: Tensor) -> Check:
+    """Equal up to rounding, in units of the largest number."""
+    if one.shape != two.shape:
+        return Check(name, False, f"shapes {tuple(one.shape)} and {tuple(two.shape)}")
+    size = two.double().abs().max().clamp_min(1e-30)
+    off = ((one.double() - two.double()).abs().max() / size).item()
+    limit = 1e-3 if one.dtype in (torch.float32, torch.float64) else 5e-2
+    return Check(name, off <= limit, f"differ by {off:.0e} of the largest, allowed {limit:.0e}")
+
+
+def describe(model: LoopedTransformer) -> str:
+    """Family, notation, parameters, dtype and memory in one line.
+
+    >>> from looplab import LoopedConfig
+    >>> describe(LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2, loops=3)))
+    'Llama form, (0, 1⊗3, 0), 3,408 parameters, float32, 0.00 GiB'
+    """
+    config, weights = model.config, list(model.parameters())
+    family = _FAMILY[config.norm]
+    if config.injection == "concat" and family != "Huginn":
+        family = f"retrofit, {family}"
+    count = sum(weight.numel() for weight in weights)
+    held = sum(weight.nbytes for weight in weights) / 2**30
+    dtype = str(model.head.weight.dtype).removeprefix("torch.")
+    return f"{family}, {config.notation}, {count:,} parameters, {dtype}, {held:.2f} GiB"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        return _run(given)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"looplab verify: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(given: argparse.Namespace) -> int:
+    name = given.model
+    folder = miniatures.folder(name) if name in miniatures.names() else find(name)
+    files = {stored.file for stored in stored_tensors(folder).values()}
+    size = sum(file.stat().st_size for file in files) / 2**30
+    print(f"reading {size:.2f} GiB in {len(files)} file{'s' if len(files) > 1 else ''}", flush=True)
+    model = load(folder, dtype=DTYPES.get(given.dtype), device=given.device)
+    print(describe(model), flush=True)
+    card = folder / "card.json"
+    said = read_json(card) if card.is_file() else {}
+    if "is not" in said:
+        print(f"made by {said['made by']}; this is not {said['is not']}")
+    tokens, text, why = _tokens(model, folder, given.text or said.get("text", TEXT))
+    checks = list(_shown(verify(model, tokens, given.loops, text=text)))
+    if not text:
+        checks += _shown([Check("text is no surprise", None, why)])
+    stored = list(_shown(compare(model, folder)))
+    if not stored:
+        why = "the folder has no input_ids.json with expected.safetensors"
+        stored = list(_shown([Check("stored logits", None, why)]))
+    failed = [check for check in checks + stored if check.passed is False]
+    made = sum(check.passed is not None for check in checks + stored)
+    print(f"{made - len(failed)} of {made} checks passed")
+    return 1 if failed else 0
+
+
+def _shown(checks) -> Iterator[Check]:
+    """Print each check when it is made: a large model takes its time."""
+    for check in checks:
+        mark = {True: "ok", False: "FAILED", None: "not checked"}[check.passed]
+        print(f"{mark:11s}  {check.name}: {check.told}", flush=True)
+        yield check
+
+
+def _tokens(model, folder: Path, text: str) -> tuple[Tensor, bool, str]:
+    """Tokens of the text [1, token]; without a tokenizer some tokens, and why they are no text."""
+    encode: Callable[[str], list[int]] = tokenizer(str(folder))
+    try:
+        found = torch.tensor([encode(text)], dtype=torch.long)
+    except ValueError as error:
+        drawn = torch.randint(model.config.vocab, (1, 16), generator=torch.Generator())
+        return drawn, False, str(error)
+    return found, True, ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="looplab verify",
+        description="Load a released model and check that it computes what it should.",
+        epilog="Exit status 0: every check that could be made passed. 1: one failed, or the model "
+        "could not be read.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a folder, a hub id, or ouro-mini")
+    parser.add_argument("--loops", metavar="N", type=int, help="default: as the config says")
+    parser.add_argument("--text", help="a short text that the model should find likely")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: as stored")
+    parser.add_argument("--device", help="default: the CPU")
+    return parser
