@@ -79,6 +79,9 @@ def test_a_folder_without_tokenizer_and_reference_says_so(copy, capsys):
 
 def test_what_cannot_be_read_is_one_line_and_status_1(tmp_path, capsys, copy):
     assert cli.main(["verify", str(tmp_path)]) == 1
+    assert "has no config.json" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text('{"model_type": "ouro"}')
+    assert cli.main(["verify", str(tmp_path)]) == 1
     assert "neither model.safetensors" in capsys.readouterr().err
     folder = copy("ouro-mini")
     (folder / "expected.safetensors").write_bytes(b"nothing")

@@ -121,7 +121,7 @@ def generate(
 def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows):
     """One token of each of `rows` [row, 1] -> logits [row, vocab] and loops used [row]."""
     everyone = len(rows) == cache.batch
-    whole = cache.place(len(rows), 1, None if everyone else rows)
+    whole = cache.place(len(rows), 1, None if everyone else rows)._replace(tokens=token)
     x = model.encode(token, where=whole)
     z = model.start(x) if state is None else state
     watch = None if rule is None else Watch(rule, model.gate)
@@ -144,7 +144,7 @@ def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows):
             if not len(inside):
                 break
             watch.keep(~settled)
-            where = cache.place(len(inside), 1, rows[inside])
+            where = cache.place(len(inside), 1, rows[inside])._replace(tokens=token[inside])
     left[inside] = z
     logits = model._readout(left, whole, None)[:, 0]
     cache.commit(1, loops if rule is None else used, rows)

@@ -90,9 +90,9 @@ def rotation_residual(
             if site.name == "core.resid":
                 seen[site.layer] = value
 
-        model.step(state, x, tap=keep)
+        model.step(state, x, tap=keep, tokens=tokens)
         before = seen[first_layer - 1]
-    after = model.step(before, x, first_layer=first_layer)
+    after = model.step(before, x, first_layer=first_layer, tokens=tokens)
     return (after - before).norm(dim=-1) / before.norm(dim=-1)
 
 

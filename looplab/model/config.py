@@ -9,8 +9,8 @@ Start = Literal["input", "zeros", "normal"]
 Attention = Literal["causal", "full", "window", "grid"]
 Position = Literal["rope_half", "rope_interleaved", "none"]
 Mlp = Literal["plain", "gated"]
-Activation = Literal["gelu", "silu", "relu"]
-QkNorm = Literal["none", "head", "all"]
+Activation = Literal["gelu", "silu", "relu", "half_relu2"]
+QkNorm = Literal["none", "head", "all", "rotated"]
 
 _CHOICES = {
     "norm": Norm,
@@ -52,7 +52,7 @@ class LoopedConfig:
     head_dim: int | None = None  # None: width / heads
     mlp_width: int | None = None  # None: 4 width (plain) or 8/3 width (gated)
     mlp: Mlp = "plain"
-    activation: Activation = "gelu"
+    activation: Activation = "gelu"  # half_relu2: relu(x)^2 / 2 (Parcae)
 
     norm: Norm = "pre"
     norm_eps: float = 1e-6
@@ -67,11 +67,18 @@ class LoopedConfig:
     # Llama 3's slow-down of long wavelengths: (factor, low, high, original length in tokens)
     rope_scaling: tuple[float, float, float, float] | None = None
     qk_bias: bool = False
-    qk_norm: QkNorm = "none"  # "head": each head on its own; "all": all heads jointly (OLMo-2)
+    # "head": each head on its own; "all": all heads jointly (OLMo-2); "rotated": each head, after
+    # its rotation and without parameters (Parcae)
+    qk_norm: QkNorm = "none"
+    # Layers, counted through prelude, core and coda, whose values have a gated embedding of the
+    # token added to them (Parcae)
+    value_layers: tuple[int, ...] = ()
 
     embed_scale: float = 1.0
     tie_head: bool = False  # head shares the embedding matrix
     exit_gate: bool = False  # one sigmoid unit on every loop's state (Ouro)
+    input_norm: bool = False  # X is normed behind the prelude (Parcae)
+    state_out: bool = False  # a matrix on the state as it leaves the loop (Parcae's C)
 
     def __post_init__(self):
         for name, choice in _CHOICES.items():
@@ -110,6 +117,17 @@ class LoopedConfig:
                     "(factor, low, high, original length in tokens)"
                 )
             object.__setattr__(self, "rope_scaling", tuple(self.rope_scaling))  # JSON has lists
+        object.__setattr__(self, "value_layers", tuple(self.value_layers))
+        layers = self.prelude + self.core + self.coda
+        if self.value_layers and not all(0 <= n < layers for n in self.value_layers):
+            raise ValueError(
+                f"value_layers={self.value_layers}: this model has layers 0 to {layers - 1}"
+            )
+        if self.value_layers and (self.width < 32 or self.fields > 1):
+            raise ValueError(
+                f"value_layers={self.value_layers} with width={self.width}, fields={self.fields}: "
+                "their gates read 32 channels, and they embed one symbol per token"
+            )
         if (self.attention == "window") != (self.window is not None):
             raise ValueError(
                 f"attention={self.attention!r} with window={self.window}: "

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from looplab.model.config import LoopedConfig
 from looplab.model.tap import Tap, visit
 
-ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu}
+
+def half_relu2(x: Tensor) -> Tensor:
+    """relu(x)^2 / 2: its slope is relu(x)."""
+    return F.relu(x).square() / 2
+
+
+ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu, "half_relu2": half_relu2}
+GATE_CHANNELS = 32  # of a layer's input, which open the gate of its value embedding
 
 
 class Geometry(NamedTuple):
@@ -23,6 +30,7 @@ class Geometry(NamedTuple):
     causal: bool
     # A cache's (part, loop, layer, k, v) -> k, v with those of earlier tokens in front
     extend: Callable | None = None
+    tokens: Tensor | None = None  # [batch, token], for value embeddings
 
 
 def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
@@ -104,7 +112,7 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor], interleaved: bool) -> Tenso
 class Attention(nn.Module):
     """Multi-head attention from [batch, token, width] to [batch, token, width]."""
 
-    def __init__(self, config: LoopedConfig):
+    def __init__(self, config: LoopedConfig, embeds_values: bool = False):
         super().__init__()
         self.heads, self.key_heads = config.heads, config.key_heads
         self.head_dim = config.head_width
@@ -119,10 +127,14 @@ class Attention(nn.Module):
             self.k_bias = nn.Parameter(torch.zeros(keys))
         else:
             self.q_bias = self.k_bias = None
-        if config.qk_norm != "none":
+        if config.qk_norm in ("head", "all"):
             per_head = config.qk_norm == "head"
             self.q_norm = nn.RMSNorm(self.head_dim if per_head else queries, eps=config.norm_eps)
             self.k_norm = nn.RMSNorm(self.head_dim if per_head else keys, eps=config.norm_eps)
+        self.value_embed = self.value_gate = None
+        if embeds_values:
+            self.value_embed = nn.Embedding(config.vocab, keys)
+            self.value_gate = nn.Linear(GATE_CHANNELS, self.key_heads, bias=False)
 
     def forward(self, x, where: Geometry, tap: Tap | None, loop, layer, part: str) -> Tensor:
         q, k, v = self.qkv(x).split(self.sizes, dim=-1)
@@ -133,9 +145,13 @@ class Attention(nn.Module):
         q, k, v = (self._heads(y) for y in (q, k, v))
         if self.qk_norm == "head":
             q, k = self.q_norm(q), self.k_norm(k)
+        if self.value_embed is not None:
+            v = v + self._token_values(x, where.tokens)
         if where.rotary is not None:
             q = rotate(q, where.rotary, self.interleaved)
             k = rotate(k, where.rotary, self.interleaved)
+        if self.qk_norm == "rotated":
+            q, k = (F.rms_norm(y, (self.head_dim,)) for y in (q, k))
         if where.extend is not None:
             k, v = where.extend(part, loop, layer, k, v)
         if self.key_heads < self.heads:  # each key head serves heads / key_heads queries
@@ -152,6 +168,12 @@ class Attention(nn.Module):
             )
         # [batch, head, token, head_dim] -> [batch, token, head * head_dim]
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _token_values(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """What the tokens add to the values, [batch, head, token, head_dim]; a gate, 0 to 2, for
+        each head."""
+        gate = 2 * self.value_gate(x[..., :GATE_CHANNELS]).sigmoid()  # [batch, token, head]
+        return self._heads(self.value_embed(tokens)) * gate.transpose(1, 2)[..., None]
 
     def _heads(self, y: Tensor) -> Tensor:
         # [batch, token, head * head_dim] -> [batch, head, token, head_dim]
@@ -197,7 +219,7 @@ class Layer(nn.Module):
     Source: norms n1..n4 of arXiv 2604.11791, section 2.
     """
 
-    def __init__(self, config: LoopedConfig):
+    def __init__(self, config: LoopedConfig, embeds_values: bool = False):
         super().__init__()
         before = config.norm != "branch_post"
         after = config.norm != "pre"
@@ -206,7 +228,7 @@ class Layer(nn.Module):
             nn.RMSNorm(config.width, eps=config.norm_eps) if present else nn.Identity()
             for present in (before, after, before, after)
         )
-        self.attn = Attention(config)
+        self.attn = Attention(config, embeds_values)
         self.mlp = MLP(config)
 
     def forward(

@@ -1,5 +1,7 @@
 """The looped transformer: prelude, a core that runs again and again, coda."""
 
+from collections.abc import Callable
+from functools import partial
 from math import sqrt
 from typing import NamedTuple
 
@@ -10,6 +12,8 @@ from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.layers import Geometry, Layer, geometry
 from looplab.model.tap import Tap, visit
+
+StateMap = Callable[[Tensor], Tensor]
 
 
 class LoopedOutput(NamedTuple):
@@ -66,7 +70,7 @@ class Core(nn.Module):
     def __init__(self, config: LoopedConfig):
         super().__init__()
         self.injection = Injection(config)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.core))
+        self.layers = _layers(config, config.prelude, config.core)
         ends_normed = config.norm == "branch_sandwich"
         self.loop_norm = nn.RMSNorm(config.width, eps=config.norm_eps) if ends_normed else None
 
@@ -90,6 +94,12 @@ class Core(nn.Module):
         return visit(tap, loop, None, "core.inject", self.injection(z, x))
 
 
+def _layers(config: LoopedConfig, first: int, count: int) -> nn.ModuleList:
+    """`count` layers, numbered from `first` through prelude, core and coda."""
+    numbers = range(first, first + count)
+    return nn.ModuleList(Layer(config, number in config.value_layers) for number in numbers)
+
+
 class LoopedTransformer(nn.Module):
     """A looped transformer; the number of loops is chosen at every call.
 
@@ -106,10 +116,15 @@ class LoopedTransformer(nn.Module):
         self.embed = nn.ModuleList(
             nn.Embedding(config.vocab, config.width) for _ in range(config.fields)
         )
-        self.prelude = nn.ModuleList(Layer(config) for _ in range(config.prelude))
+        self.prelude = _layers(config, 0, config.prelude)
+        self.input_norm = self.state_out = None
+        if config.input_norm:
+            self.input_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
         copies = 1 if config.tied else config.loops
         self.cores = nn.ModuleList(Core(config) for _ in range(copies))
-        self.coda = nn.ModuleList(Layer(config) for _ in range(config.coda))
+        if config.state_out:
+            self.state_out = nn.Linear(config.width, config.width, bias=False)
+        self.coda = _layers(config, config.prelude + config.core, config.coda)
         # Ouro's loop already ends in a norm; only a coda after it needs another one.
         needs_norm = config.norm != "branch_sandwich" or config.coda > 0
         self.norm = nn.RMSNorm(config.width, eps=config.norm_eps) if needs_norm else nn.Identity()
@@ -169,12 +184,12 @@ class LoopedTransformer(nn.Module):
         where = None
         if cache is not None:
             self._check_tokens(tokens)
-            where = cache.place(*tokens.shape[:2])
+            where = cache.place(*tokens.shape[:2])._replace(tokens=tokens)
         x = visit(tap, None, None, "input", self.encode(tokens, tap, where))
         z = self.start(x, generator) if state is None else self._check_state(state, x)
         z = visit(tap, None, None, "start", z)
         if where is None:
-            where = self._geometry(x)
+            where = self._geometry(x, tokens)
         ends, gates = [], []
         first_grad = 0 if grad_loops is None else loops - grad_loops
         for loop in range(loops):
@@ -211,10 +226,10 @@ class LoopedTransformer(nn.Module):
             x = x * self.config.embed_scale
         x = visit(tap, None, None, "embed", x)
         if where is None:
-            where = self._geometry(x)
+            where = self._geometry(x, tokens)
         for layer, block in enumerate(self.prelude):
             x = block(x, where, tap, None, layer, "prelude")
-        return x
+        return x if self.input_norm is None else self.input_norm(x)
 
     def start(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The state at loop 0 for the input `x` [batch, token, width]; same shape."""
@@ -227,9 +242,18 @@ class LoopedTransformer(nn.Module):
         return z
 
     def step(
-        self, z: Tensor, x: Tensor, *, loop: int = 0, tap: Tap | None = None, first_layer: int = 0
+        self,
+        z: Tensor,
+        x: Tensor,
+        *,
+        loop: int = 0,
+        tap: Tap | None = None,
+        first_layer: int = 0,
+        tokens: Tensor | None = None,
     ) -> Tensor:
         """One pass of the core from state `z` with input `x`, both [batch, token, width].
+
+        A model with value embeddings also reads the `tokens` [batch, token].
 
         With `first_layer=r` the pass is rotated: `z` is the state in front of layer r, and the
         pass runs layers r..k-1, then injection and layers 0..r-1 (Prop. 4.1, arXiv 2604.11791).
@@ -241,16 +265,38 @@ class LoopedTransformer(nn.Module):
         if first_layer and not self.config.tied:
             raise ValueError("a rotated pass needs tied weights: this model is an unrolled twin")
         core = self.cores[0 if self.config.tied else loop]
-        return core(z, x, self._geometry(x), tap, loop, first_layer)
+        return core(z, x, self._geometry(x, tokens), tap, loop, first_layer)
 
-    def readout(self, states: Tensor) -> Tensor:
+    def core_parts(
+        self, x: Tensor, tokens: Tensor | None = None
+    ) -> tuple[StateMap, list[StateMap]]:
+        """The core as plain functions of the state, for the input `x` [batch, token, width].
+
+        Returns the injection and the layers, each from [batch, token, width] to the same; in this
+        order they are one pass of `step`. Ouro's norm at the end of a loop is part of the last.
+        Raises ValueError for an unrolled twin, whose loops differ.
+        """
+        if not self.config.tied:
+            raise ValueError("this unrolled twin has another core at every loop: call step(loop=)")
+        core, where = self.cores[0], self._geometry(x, tokens)
+
+        def run(layer: int, z: Tensor) -> Tensor:
+            z = core.layers[layer](z, where, None, 0, layer, "core")
+            last = layer == len(core.layers) - 1 and core.loop_norm is not None
+            return core.loop_norm(z) if last else z
+
+        layers = [partial(run, layer) for layer in range(len(core.layers))]
+        return lambda z: core.injection(z, x), layers
+
+    def readout(self, states: Tensor, tokens: Tensor | None = None) -> Tensor:
         """What the model would answer from `states` [..., batch, token, width]: coda, norm, head.
 
-        Returns logits [..., batch, token, vocab].
+        A model with value embeddings also reads the `tokens` [batch, token]. Returns logits
+        [..., batch, token, vocab].
         """
         # [..., batch, token, width] -> [rest, token, width]
         flat = states.flatten(0, -3) if states.dim() > 3 else states
-        logits = self._readout(flat, self._geometry(flat), None)
+        logits = self._readout(flat, self._geometry(flat, tokens), None)
         return logits.unflatten(0, states.shape[:-2]) if states.dim() > 3 else logits
 
     def unrolled(self, loops: int | None = None) -> "LoopedTransformer":
@@ -269,12 +315,22 @@ class LoopedTransformer(nn.Module):
     def _readout(self, z: Tensor, where: Geometry, tap: Tap | None) -> Tensor:
         if self.coda and self.config.norm == "residual_sandwich":
             z = self.norm(z)  # Huginn's last norm acts twice: before the coda and before the head
+        if self.state_out is not None:
+            z = self.state_out(z)
         for layer, block in enumerate(self.coda):
             z = block(z, where, tap, None, layer, "coda")
         return self.head(self.norm(z))
 
-    def _geometry(self, x: Tensor) -> Geometry:
-        return geometry(self.config, x.shape[-2], x.device, x.dtype)
+    def _geometry(self, x: Tensor, tokens: Tensor | None = None) -> Geometry:
+        where = geometry(self.config, x.shape[-2], x.device, x.dtype)
+        if not self.config.value_layers:
+            return where
+        if tokens is None:
+            raise ValueError(
+                f"layers {self.config.value_layers} add an embedding of the token to their values: "
+                "give tokens= too"
+            )
+        return where._replace(tokens=tokens.repeat(len(x) // len(tokens), 1))
 
     def _check_tokens(self, tokens: Tensor):
         config = self.config

@@ -187,9 +187,9 @@ def stream(
 
     x = model.encode(tokens)
     start = model.start(x, generator) if state is None else model._check_state(state, x)
-    reference = _first_run(model, start, x, limit) if to_limit else None
+    reference = _first_run(model, start, x, tokens, limit) if to_limit else None
     states = StateStatistics(model, x, loops, reference)
-    heads = AttentionStatistics(model, x, loops, model._geometry(x)) if attention else None
+    heads = AttentionStatistics(model, x, loops, model._geometry(x, tokens)) if attention else None
 
     def tap(site: Site, value: Tensor) -> None:
         if heads is not None:
@@ -198,7 +198,7 @@ def stream(
 
     z = start
     for loop in range(loops):
-        z = model.step(z, x, loop=loop, tap=tap)
+        z = model.step(z, x, loop=loop, tap=tap, tokens=tokens)
 
     cosine = _to_cosine(states, limit) if to_limit else None
     sums = sink = mixing = moved = None
@@ -221,11 +221,14 @@ def stream(
     )
 
 
-def _first_run(model: LoopedTransformer, z: Tensor, x: Tensor, limit: int) -> Tensor:
+def _first_run(
+    model: LoopedTransformer, z: Tensor, x: Tensor, tokens: Tensor, limit: int
+) -> Tensor:
     """Every layer's state after recurrence `limit`: [layer, batch, token, width]."""
     keep = KeepStates(model, x)
     for loop in range(limit):
-        z = model.step(z, x, loop=loop, tap=keep if loop == limit - 1 else None)
+        tap = keep if loop == limit - 1 else None
+        z = model.step(z, x, loop=loop, tap=tap, tokens=tokens)
     return keep.states
 
 

@@ -195,7 +195,8 @@ def _loss(
         )
         logits = out.logits[None]  # [loop, batch, token, class]
         if on_all:
-            logits = model.readout(out.loop_states[-(recipe.grad_loops or loops) :])
+            ends = out.loop_states[-(recipe.grad_loops or loops) :]
+            logits = model.readout(ends, batch.tokens)
     targets = batch.targets.expand(logits.shape[:-1])
     loss = F.cross_entropy(logits.float().flatten(0, -2), targets.flatten())
     if recipe.penalty > 0 and loops > 1:

@@ -59,8 +59,8 @@ def accuracy_table(
     inputs = model.encode(tokens)
     state = model.start(inputs, generator)
     for loop in range(loops):
-        state = model.step(state, inputs, loop=loop)
-        right = model.readout(state).argmax(-1) == targets  # [batch, token]
+        state = model.step(state, inputs, loop=loop, tokens=tokens)
+        right = model.readout(state, tokens).argmax(-1) == targets  # [batch, token]
         hits = kinds.bincount(weights=right[rated].double(), minlength=len(counts))
         accuracy[loop] = (hits / counts).cpu()
         exact[loop] = right.all(-1).double().mean().cpu()

@@ -417,7 +417,8 @@ def _lens(model: LoopedTransformer, run: Trace, item: int, top: int | None):
     with torch.no_grad():
         # One loop at a time: with a large vocabulary all of them at once would not fit.
         for state in (run.start, *run.loop_ends):
-            logits = model.readout(state[item : item + 1])[0].float()
+            tokens = run.tokens[item : item + 1]
+            logits = model.readout(state[item : item + 1], tokens)[0].float()
             probability = logits.softmax(-1)
             rows.append(probability if top is None else probability.topk(top, dim=-1))
     if top is None:

@@ -1,7 +1,7 @@
 """What a model's folder holds: config.json and the headers of its safetensors files.
 
 Headers are enough to know every tensor's name, shape and dtype, so that a folder is checked whole
-before any weight is read.
+before any weight is read. One family is released as a pickle instead; see `looplab.zoo.pickled`.
 """
 
 import json
@@ -12,8 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from looplab.zoo.pickled import open_pickle
+
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+PICKLE = "pytorch_model.bin"
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -56,6 +59,7 @@ class Stored:
     file: Path
     shape: tuple[int, ...]
     dtype: str
+    mapped: Tensor | None = None  # the tensor itself, on disk until it is read; of a pickle only
 
 
 def read_json(path: Path) -> dict:
@@ -71,16 +75,18 @@ def read_json(path: Path) -> dict:
     return values
 
 
-def stored_tensors(folder: Path) -> dict[str, Stored]:
+def stored_tensors(folder: Path, pickle: bool = False) -> dict[str, Stored]:
     """Every tensor in the folder's single file or in the shards its index names.
 
-    Raises ValueError naming file and tensor when a file is missing, damaged or a pickle, or when
-    the index and the shards disagree.
+    `pickle` lets pytorch_model.bin stand in for them. Raises ValueError naming file and tensor when
+    a file is missing, damaged or another pickle, or when the index and the shards disagree.
     """
     if (folder / SINGLE).is_file():
         return _header(folder / SINGLE)
     if (folder / INDEX).is_file():
         return _sharded(folder / INDEX)
+    if pickle and (folder / PICKLE).is_file():
+        return _pickled(folder / PICKLE)
     pickles = [p.name for p in sorted(folder.iterdir()) if p.suffix in (".bin", ".pt", ".pth")]
     if pickles:
         raise ValueError(
@@ -131,12 +137,24 @@ def _header(path: Path) -> dict[str, Stored]:
         ) from None
 
 
+def _pickled(path: Path) -> dict[str, Stored]:
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    return {
+        name: Stored(path, tuple(value.shape), names.get(value.dtype, str(value.dtype)), value)
+        for name, value in open_pickle(path).items()
+    }
+
+
 def read_into(out: Tensor, name: str, stored: Stored, index: int | None = None) -> None:
     """Copy tensor `name`, or entry `index` of its first axis, into `out` (cast, moved, reshaped).
 
     The file is mapped anew for each block: pages that one mapping has touched count as ours until
     it is closed, and a model would take twice its size.
     """
+    if stored.mapped is not None:
+        whole = stored.mapped if index is None else stored.mapped[index]
+        out.copy_(whole.reshape(out.shape))
+        return
     row_bytes = stored.file.stat().st_size if index is not None else _row_bytes(stored)
     rows = max(1, _BLOCK // row_bytes)
     for first in range(0, stored.shape[0], rows):

@@ -1,5 +1,6 @@
 """Load a released model from its official files."""
 
+import warnings
 from fnmatch import fnmatch
 from functools import reduce
 from pathlib import Path
@@ -9,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from looplab.model import LoopedTransformer
-from looplab.zoo import feedforward, ouro, raven
+from looplab.zoo import feedforward, ouro, parcae, raven
 from looplab.zoo.files import DTYPES, ConfigFile, Stored, read_into, read_json, stored_tensors
 from looplab.zoo.parts import Part, Translation
 from looplab.zoo.source import find
@@ -19,6 +20,7 @@ FAMILIES = {
     "ouro": ouro.translate,
     "llama": feedforward.translate,
     "olmo2": feedforward.translate,
+    "parcae": parcae.translate,
 }
 
 
@@ -32,10 +34,11 @@ def load(
     """A released model as a LoopedTransformer in eval mode, without gradients.
 
     `source` is a folder in the official form (config.json and safetensors, one file or shards with
-    an index) or a hub id, downloaded at `revision` (a commit pinned here where None and known).
-    `dtype` None keeps that of the files, `device` None means the CPU. Weights are copied one
-    by one, so that loading takes little more memory than the model and the model does not change
-    when its files do. Nothing in the folder is run.
+    an index; for Parcae pytorch_model.bin, opened as tensors only) or a hub id, downloaded at
+    `revision` (a commit pinned here where None and known). `dtype` None keeps that of the files,
+    `device` None means the CPU. Weights are copied one by one, so that loading takes little more
+    memory than the model and the model does not change when its files do. Nothing in the folder is
+    run.
 
     Raises ValueError naming file, key or tensor and the remedy for a folder that is damaged,
     incomplete or of an unknown family, before any weight is read; ConnectionError without network.
@@ -48,12 +51,9 @@ def load(
     ...     load(folder).config.notation
     '(0, 3⊗1, 0)'
     """
-    folder = find(source, revision)
-    config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
-    translate = _family(config)
-    stored = stored_tensors(folder)
+    config, family, stored = inspect(find(source, revision))
     try:
-        known = translate(config, stored)
+        known = FAMILIES[family](config, stored)
     except (TypeError, AttributeError) as error:  # such as a list where a number should be
         raise ValueError(f"{config.path} has a value of the wrong type ({error})") from error
     except ValueError as error:  # from LoopedConfig, which does not know the file
@@ -75,8 +75,15 @@ def load(
     return model.eval().requires_grad_(False)
 
 
-def _family(config: ConfigFile):
-    kind = config["model_type"]
+def inspect(folder: Path) -> tuple[ConfigFile, str, dict[str, Stored]]:
+    """A folder's config, its family (a key of FAMILIES), and what its weight files hold."""
+    config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
+    family = _family(config)
+    return config, family, stored_tensors(folder, pickle=family == "parcae")
+
+
+def _family(config: ConfigFile) -> str:
+    kind = "parcae" if parcae.is_parcae(config) else config.get("model_type")
     if kind not in FAMILIES:
         code = ""
         if "auto_map" in config.values:
@@ -86,7 +93,7 @@ def _family(config: ConfigFile):
         )
     if config.get("quantization_config") is not None:
         raise ValueError(f"{config.path} describes quantised weights: get the full ones")
-    return FAMILIES[kind]
+    return kind
 
 
 def _check(config: ConfigFile, known: Translation, stored: dict[str, Stored]) -> None:
@@ -98,9 +105,13 @@ def _check(config: ConfigFile, known: Translation, stored: dict[str, Stored]) ->
             f"{config.path.parent} has no tensor {missing[0]}{more}, which its config.json asks "
             "for: get the folder again"
         )
+    passed_over = []
     for name, found in stored.items():
         if name not in parts:
             if any(fnmatch(name, pattern) for pattern in known.unused):
+                continue
+            if known.passes_over:
+                passed_over.append(name)
                 continue
             raise ValueError(
                 f"{found.file} has a tensor {name} that a {known.config.notation} model of this "
@@ -116,6 +127,9 @@ def _check(config: ConfigFile, known: Translation, stored: dict[str, Stored]) ->
                 f"{found.file}: {name} is stored as {found.dtype}, expected one of "
                 f"{', '.join(DTYPES)}: get the model before it was quantised"
             )
+    if passed_over:
+        told = f"{config.path.parent} has tensors that are not used: {', '.join(passed_over)}"
+        warnings.warn(told, stacklevel=3)
 
 
 def _read(parts: tuple[Part, ...], stored: dict[str, Stored], dtype, device) -> Tensor:

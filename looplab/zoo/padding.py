@@ -14,6 +14,7 @@ def pad_right(tokens: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
     Raises ValueError naming the sequence for shapes that differ, a mask with a hole, or one
     without any token.
 
+    >>> import torch
     >>> tokens, real = pad_right(torch.tensor([[0, 0, 7, 8]]), torch.tensor([[0, 0, 1, 1]]))
     >>> tokens.tolist(), real.tolist()
     ([[7, 8, 0, 0]], [[True, True, False, False]])

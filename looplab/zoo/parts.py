@@ -22,6 +22,7 @@ class Translation:
     config: LoopedConfig
     tensors: dict[str, tuple[Part, ...]]
     unused: tuple[str, ...] = ()  # patterns of official names that may be there and do nothing
+    passes_over: bool = False  # other names get a warning instead of an error, as upstream does
 
 
 def rope(config: ConfigFile) -> tuple[float, tuple[float, float, float, float] | None]:

@@ -8,9 +8,12 @@ PINNED = {
     "tomg-group-umd/huginn-0125": "bb6621b65e90b6a4b9b29ef88dc83866d450470c",
     "ByteDance/Ouro-1.4B": "574fa66cb8bf5abdc979642d01cf2b79b16bfab1",
     "ByteDance/Ouro-2.6B": "1ed04250da1a9936042725d302e81c8fa2ab5abd",
+    "SandyResearch/parcae-370m": "439284464ee4999bd1f762da7d044613a4828efe",
 }
-# Weights and numbers only: neither Python files nor pickles are ever fetched.
+# Weights and numbers only: Python files are never fetched, and a pickle only where there is nothing
+# else and it is opened as tensors only.
 FILES = ("*.json", "*.safetensors")
+_PARCAE = "sandyresearch/parcae-"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -46,8 +49,9 @@ def _download(name: str, revision: str | None) -> Path:
     except ImportError:
         raise ImportError(f"{name} is on the hub: pip install huggingface_hub") from None
     revision = revision or PINNED.get(name)
+    files = [*FILES, "pytorch_model.bin"] if name.lower().startswith(_PARCAE) else list(FILES)
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except errors.GatedRepoError as error:
         raise PermissionError(
             f"{name} asks for its licence to be accepted: do so on https://huggingface.co/{name}, "
@@ -57,7 +61,7 @@ def _download(name: str, revision: str | None) -> Path:
         at = f" at revision {revision}" if revision else ""
         raise ValueError(f"the hub has no model {name}{at}, and there is no such folder") from error
     except OSError as error:  # no network, an unreachable hub, an interrupted download
-        wanted = " ".join(f"--include '{pattern}'" for pattern in FILES)
+        wanted = " ".join(f"--include '{pattern}'" for pattern in files)
         pin = f"--revision {revision} " if revision else ""
         raise ConnectionError(
             f"{name} is no folder here and cannot be had from the hub ({type(error).__name__}). "

@@ -26,8 +26,8 @@ from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
 from looplab.streaming.prompts import tokenizer
 from looplab.zoo import exit_distribution, miniatures
-from looplab.zoo.files import read_json, stored_tensors
-from looplab.zoo.loading import load
+from looplab.zoo.files import read_json
+from looplab.zoo.loading import inspect, load
 from looplab.zoo.source import find
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
@@ -162,7 +162,7 @@ def describe(model: LoopedTransformer) -> str:
     'Llama form, (0, 1⊗3, 0), 3,408 parameters, float32, 0.00 GiB'
     """
     config, weights = model.config, list(model.parameters())
-    family = _FAMILY[config.norm]
+    family = "Parcae" if config.injection == "diagonal" else _FAMILY[config.norm]
     if config.injection == "concat" and family != "Huginn":
         family = f"retrofit, {family}"
     count = sum(weight.numel() for weight in weights)
@@ -184,7 +184,7 @@ def main(arguments: list[str]) -> int:
 def _run(given: argparse.Namespace) -> int:
     name = given.model
     folder = miniatures.folder(name) if name in miniatures.names() else find(name)
-    files = {stored.file for stored in stored_tensors(folder).values()}
+    files = {stored.file for stored in inspect(folder)[2].values()}
     size = sum(file.stat().st_size for file in files) / 2**30
     print(f"reading {size:.2f} GiB in {len(files)} file{'s' if len(files) > 1 else ''}", flush=True)
     model = load(folder, dtype=DTYPES.get(given.dtype), device=given.device)

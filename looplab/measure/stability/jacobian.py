@@ -38,7 +38,7 @@ def loop_map(model: LoopedTransformer, tokens: Tensor) -> Map:
         x = model.encode(tokens)
 
     def step(state: Tensor) -> Tensor:
-        return model.step(state, x.expand_as(state))
+        return model.step(state, x.expand_as(state), tokens=tokens)
 
     return step
 

@@ -1,0 +1,145 @@
+"""Parcae: a diagonal decay of the state, and token embeddings in the values of every second layer.
+
+Pre-norm layers; queries and keys are turned (neighbouring channels are pairs) and then normed
+without parameters; the MLP is relu(x)^2 / 2; the prelude's output is normed; one matrix, C, stands
+between loop and coda. The official config does not store what these two functions of it give:
+
+- the state at loop 0 is normal with std sqrt(2 / 5 width), cut at 3 std, as Huginn's;
+- layer i, counted through prelude, core and coda, has value embeddings if i is odd where their
+  number is even and even where it is odd; and its attention has a gate for them by the same rule,
+  for another i (the coda's are counted behind all loops) and another number (the core's layers
+  times `mean_backprop_depth`). A layer uses them where both rules agree.
+
+Checked against the formula only (tests/test_zoo_parcae.py): there are no numbers of the official
+code among our fixtures. Tensor names are those of copies of that code in other repositories, not
+of a released file. Official loading passes over tensors that are missing or not known; here those
+that are not known are passed over with a warning, and a missing one is an error, because official
+code leaves it at random.
+
+Sources: arXiv 2604.12946 and github.com/sandyresearch/parcae.
+"""
+
+from math import sqrt
+
+from looplab.model import LoopedConfig
+from looplab.model.layers import GATE_CHANNELS
+from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.parts import Part, Translation, ends
+
+_FIXED = {
+    "block_class_name": ("TransformerPreNormBlock",),
+    "norm_class_name": ("RMSNorm",),
+    "mlp_class_name": ("BaseMLP",),
+    "nonlin_name": ("ReLU2",),
+    "injection_type": ("diagonal",),
+    "state_init": ("like-init",),
+    # With these the embedding and the logits are not scaled.
+    "init_strategy": ("scaled-zero", "scaled", "scaled-geiping", "small"),
+    "bias": (False,),
+    "qk_bias": (False,),
+    "clip_qkv": (None,),
+    "logit_softcap": (None,),
+}
+_ROPE_BASE = 50_000  # where the config has none
+
+
+def is_parcae(config: ConfigFile) -> bool:
+    """Whether a config is Parcae's own, which has no model_type."""
+    return config.get("_class_name") == "ParcaeConfig" or config.get("model_class_name") == "Parcae"
+
+
+def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
+    """Config and tensors of a Parcae folder."""
+    ours = _config(config)
+    width, both = (ours.width,), (ours.width, ours.width)
+    carry = "cores.0.injection."
+    tensors = {
+        **ends(ours, "transformer.wte.weight", "lm_head.weight", stored),
+        f"{carry}log_a": (Part("transformer.adapter.A_log", width),),
+        f"{carry}dt_bias": (Part("transformer.adapter.dt_bias", width),),
+        f"{carry}b.weight": (Part("transformer.adapter.B", both),),
+        "state_out.weight": (Part("transformer.C.weight", both),),
+        "norm.weight": (Part("transformer.ln_f.weight", width),),
+    }
+    if ours.input_norm:
+        tensors["input_norm.weight"] = (Part("transformer.ln_prelude.weight", width),)
+    stacks = (
+        ("prelude", "prelude", ours.prelude),
+        ("cores.0.layers", "core_block", ours.core),
+        ("coda", "coda", ours.coda),
+    )
+    number = 0
+    for stack, official, layers in stacks:
+        for layer in range(layers):
+            tensors |= _layer(ours, number, f"{stack}.{layer}.", f"transformer.{official}.{layer}.")
+            number += 1
+    unused = ("freqs_cis", "lm_head.weight") if ours.tie_head else ("freqs_cis",)
+    return Translation(ours, tensors, unused, passes_over=True)
+
+
+def _config(config: ConfigFile) -> LoopedConfig:
+    for key, known in _FIXED.items():
+        config.must_be(key, *known)
+    width, heads = config["n_embd"], config["num_attention_heads"]
+    config.must_be("mup_model_scaling_factor", 1)
+    config.must_be("recurrent_embedding_dimension", width)
+    config.must_be("recurrent_intermediation_embedding_dimension", config["intermediate_size"])
+    config.must_be("recurrent_num_attention_heads", heads)
+    config.must_be("num_key_value_heads", heads)
+    rope = ConfigFile(config.path, config.get("rope_settings") or {})
+    rope.must_be("use_rope", True)
+    rope.must_be("rope_condense_ratio", 1)
+    parts = [config[f"n_layers_in_{part}"] for part in ("prelude", "recurrent_block", "coda")]
+    loops, deep = config["mean_recurrence"], config["mean_backprop_depth"]
+    return LoopedConfig(
+        vocab=config.get("padded_vocab_size") or config["vocab_size"],
+        width=width,
+        prelude=parts[0],
+        core=parts[1],
+        coda=parts[2],
+        loops=loops,
+        heads=heads,
+        mlp_width=config["intermediate_size"],
+        activation="half_relu2",
+        norm="pre",
+        norm_eps=config["norm_eps"],
+        injection="diagonal",
+        start="normal",
+        start_std=sqrt(2 / (5 * width)),
+        position="rope_interleaved",
+        rope_theta=float(rope.get("rope_base", _ROPE_BASE)),
+        qk_norm="rotated" if config["qk_norm"] else "none",
+        value_layers=_value_layers(*parts, loops, deep),
+        tie_head=config["tie_embeddings"],
+        input_norm=config["prelude_norm"],
+        state_out=True,
+    )
+
+
+def _value_layers(prelude: int, core: int, coda: int, loops: int, deep: int) -> tuple[int, ...]:
+    """Layers that have both an embedding of values and a gate for it."""
+    layers = prelude + core + coda
+    counted = [*range(prelude + core), *(prelude + core * loops + n for n in range(coda))]
+    return tuple(
+        number
+        for number, place in enumerate(counted)
+        if number % 2 == (layers - 1) % 2 and place % 2 == (core * deep - 1) % 2
+    )
+
+
+def _layer(config: LoopedConfig, number: int, ours: str, theirs: str) -> dict:
+    width, hidden = config.width, config.hidden
+    attn, square = f"{theirs}attn.", (width, width)
+    tensors = {
+        f"{ours}n1.weight": (Part(f"{theirs}norm_1.weight", (width,)),),
+        f"{ours}n3.weight": (Part(f"{theirs}norm_2.weight", (width,)),),
+        f"{ours}attn.qkv.weight": tuple(Part(f"{attn}c_{x}.weight", square) for x in "qkv"),
+        f"{ours}attn.out.weight": (Part(f"{attn}c_proj.weight", square),),
+        f"{ours}mlp.up.weight": (Part(f"{theirs}mlp.fc.weight", (hidden, width)),),
+        f"{ours}mlp.down.weight": (Part(f"{theirs}mlp.proj.weight", (width, hidden)),),
+    }
+    if number in config.value_layers:
+        table, gate = (config.vocab, width), (config.heads, GATE_CHANNELS)
+        tensors[f"{ours}attn.value_embed.weight"] = (Part(f"value_embeds.{number}.weight", table),)
+        tensors[f"{ours}attn.value_gate.weight"] = (Part(f"{attn}ve_gate.weight", gate),)
+    return tensors
