@@ -96,18 +96,18 @@ def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
     """
     _check(states)
     quarter = len(states) // 4
-    half = _precise(states[-2 * quarter :])
+    half = _precise(states[-2 * quarter :].detach())
     end = half[quarter:]
     scale = end.norm(dim=-1).mean(0).clamp_min(torch.finfo(half.dtype).tiny)
     spread = (end - end.mean(0)).norm(dim=-1).amax(0) / scale
 
-    # away[k - 1]: the furthest that k loops took a state which arrives in the last quarter.
-    away = torch.stack(
-        [
-            (end - half[quarter - lag : -lag]).norm(dim=-1).amax(0) / scale
-            for lag in range(1, quarter + 1)
-        ]
-    )
+    # away[k - 1]: the furthest that k loops took a state which arrives in the last quarter. One
+    # buffer for the differences: short-lived ones between kept rows would fragment the heap.
+    away = end.new_empty(quarter, *end.shape[1:-1])
+    way = torch.empty_like(end)
+    for lag, furthest in enumerate(away, 1):
+        torch.sub(end, half[quarter - lag : -lag], out=way)
+        torch.div(way.norm(dim=-1).amax(0), scale, out=furthest)
     beyond = torch.full_like(away[:1], torch.inf)
     left = torch.cat((away[:1] * 0, away.cummax(0).values[:-1])) > tolerance
     # Of neighbouring lags that all bring the state back, the period is the one that does it best.
