@@ -209,6 +209,19 @@ def test_a_converged_state_is_a_fixed_point_of_every_rotation():
     assert (model.step(early, x, first_layer=1) - early).norm() > 0.1
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_parts_of_the_core_make_one_pass(norm):
+    model = build(norm=norm, injection="concat", core=3)
+    x = model.encode(some_tokens())
+    inject, layers = model.core_parts(x)
+    z = inject(torch.ones_like(x))
+    for layer in layers:
+        z = layer(z)
+    assert_close(z, model.step(torch.ones_like(x), x))
+    with pytest.raises(ValueError, match="another core at every loop"):
+        model.unrolled(2).core_parts(x)
+
+
 def test_readout_takes_any_leading_axes():
     model = build(prelude=1, coda=1)
     run = trace(model, some_tokens(), 3)

@@ -12,6 +12,7 @@ TASKS = {
     "root": tasks.find_root,
     "flood": tasks.flood_fill,
     "parity": tasks.windowed_parity,
+    "chains": tasks.two_chains,
     "shallow": partial(tasks.find_root, nodes=9, max_depth=3),
     "small": partial(tasks.flood_fill, side=4),
     "short": partial(tasks.windowed_parity, length=5),
@@ -77,6 +78,19 @@ def test_find_root_uses_the_depth_it_is_given_and_gives_nothing_away():
         assert (counts / 2000 - 1 / 12).abs().max() < 0.04
 
 
+def test_two_chains_are_alike_and_no_guess_does_better_than_half():
+    batch = tasks.two_chains(64, seeded(), nodes=10)
+    for tokens, targets, difficulty in zip(*(part.tolist() for part in batch), strict=True):
+        parent = dict(tokens)
+        assert sorted(difficulty) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+        assert sorted(targets.count(label) for label in set(targets)) == [5, 5]
+        for (own, _), target, depth in zip(tokens, targets, difficulty, strict=True):
+            for _ in range(depth):
+                assert own != target
+                own = parent[own]
+            assert own == target == parent[own]
+
+
 @pytest.mark.parametrize(("side", "wall"), [(6, 0.35), (5, 0.6), (4, 0.0), (3, 1.0), (1, 0.5)])
 def test_flood_fill_is_a_breadth_first_search(side, wall):
     batch = tasks.flood_fill(64, seeded(1), side=side, wall=wall)
@@ -136,6 +150,7 @@ def test_parity_is_counted_bit_by_bit(length):
             "max_depth is 4.*from 0 to 3",
         ),
         (lambda: tasks.find_root(2, seeded(), max_depth=-1), ValueError, "max_depth is -1"),
+        (lambda: tasks.two_chains(2, seeded(), nodes=7), ValueError, "nodes is 7.*even"),
         (lambda: tasks.find_root(2, 7), TypeError, r"generator is 7; pass torch\.Generator"),
         (lambda: tasks.flood_fill(2, seeded(), side=0), ValueError, "side is 0"),
         (lambda: tasks.flood_fill(2, seeded(), wall=1.5), ValueError, "wall is 1.5.*from 0 to 1"),

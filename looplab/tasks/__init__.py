@@ -3,7 +3,7 @@
 from looplab.tasks.batch import Batch, Task, batches
 from looplab.tasks.flood import OPEN, START, WALL, flood_fill
 from looplab.tasks.parity import BOS, windowed_parity
-from looplab.tasks.root import find_root
+from looplab.tasks.root import find_root, two_chains
 
 __all__ = [
     "BOS",
@@ -15,5 +15,6 @@ __all__ = [
     "batches",
     "find_root",
     "flood_fill",
+    "two_chains",
     "windowed_parity",
 ]

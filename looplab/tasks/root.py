@@ -56,3 +56,33 @@ def find_root(batch: int, generator: torch.Generator, nodes: int = 12, max_depth
         value.gather(0, order).T.contiguous() for value in (label, parent_label, root_label, depth)
     )
     return Batch(torch.stack([own, up], dim=-1), target, difficulty)
+
+
+def two_chains(batch: int, generator: torch.Generator, nodes: int = 12) -> Batch:
+    """Forests of two chains of equal length, on which no shortcut replaces following pointers.
+
+    In a random forest most nodes share one root, so its most common label is a good guess. Here
+    every guess is right for one half. Tokens, targets and difficulty (0 to nodes/2 - 1) as in
+    `find_root`; the order of the tokens is random too.
+
+    Raises TypeError or ValueError for an odd number of nodes or fewer than two.
+
+    Example:
+        >>> two_chains(2, torch.Generator().manual_seed(0), nodes=4).difficulty.sort().values
+        tensor([[0, 0, 1, 1],
+                [0, 0, 1, 1]])
+    """
+    check_whole("batch", batch, 1)
+    check_whole("nodes", nodes, 2)
+    check_generator(generator)
+    if nodes % 2:
+        raise ValueError(f"nodes is {nodes}; two equal chains need an even number")
+    label = torch.rand(batch, nodes, generator=generator).argsort(1).unflatten(1, (2, -1))
+    parent = torch.cat((label[..., :1], label[..., :-1]), dim=-1)  # [batch, chain, depth]
+    root = label[..., :1].expand_as(label)
+    depth = torch.arange(nodes // 2).expand_as(label)
+    order = torch.rand(batch, nodes, generator=generator).argsort(1)
+    own, up, target, difficulty = (
+        value.flatten(1).gather(1, order) for value in (label, parent, root, depth)
+    )
+    return Batch(torch.stack([own, up], dim=-1), target, difficulty)
