@@ -32,6 +32,8 @@
 # this course's numbering.
 
 # %% id="set-up"
+from dataclasses import replace
+
 import torch
 
 from looplab import LoopedTransformer, checkpoints, measure, plots, tasks, trace
@@ -150,11 +152,12 @@ picture = plots.lines_by_layer(
 plots.mark(picture, whose("03.1"))
 
 # %% [markdown] id="c4-text"
-# **C4, measured here.** The steps shrink at every layer, by the same factor loop after loop, until
-# they reach a floor. **Reported:** the same for all models of the paper (its figure 3).
+# **C4, measured here.** The steps shrink at every layer, by nearly the same factor loop after loop,
+# until they reach a floor. **Reported:** they shrink in all models of the paper (its figure 3).
 #
 # The floor is not the model's. A float32 number carries about seven digits, so a state computed
-# through three layers flickers in its last digits for ever. Let us see what double precision does.
+# through three layers flickers in its last digits for ever. Let us see what more digits do, and
+# fewer: bfloat16, in which large models usually run, carries two to three.
 
 
 # %% id="floor"
@@ -163,20 +166,17 @@ def relative_steps(model, tokens, loops, dtype):
     copy = LoopedTransformer(model.config).to(dtype)
     copy.load_state_dict(model.state_dict())
     result = trace(copy, tokens, loops, keep=(), generator=torch.Generator().manual_seed(0))
-    return measure.relative_step(result.loop_ends).mean((1, 2))
+    return measure.relative_step(result.loop_ends.double()).mean((1, 2))
 
 
-floors = {
-    name: relative_steps(hero, forests.tokens, 96, dtype)
-    for name, dtype in {"float32": torch.float32, "float64": torch.float64}.items()
-}
-for name, relative in floors.items():
-    print(f"{name}: step at loop 96 is about 1e{relative[-1].log10().round().int().item()}")
+for dtype in (torch.bfloat16, torch.float32, torch.float64):
+    last = relative_steps(hero, forests.tokens, 96, dtype)[-1].item()
+    print(f"{str(dtype):14s} relative step at loop 96: {last:.0e}")
 
 # %% [markdown] id="floor-text"
-# The state goes on settling in float64 where float32 had stopped. So "it converged to 1e-7"
-# is a statement about the arithmetic. Whenever you read that a loop converged, ask in which
-# precision; the same run in bfloat16 could not tell 1e-2 from rest.
+# **Measured here.** The state goes on settling in float64 where float32 had stopped, and bfloat16
+# stops long before either. So "it converged to 1e-7" is a statement about the arithmetic. Whenever
+# you read that a loop converged, ask in which precision.
 
 # %% [markdown] id="ex2-card"
 # ## Build 2: how far from where it ends?
@@ -233,30 +233,30 @@ rate = measure.contraction_rate(distance).mean().item()
 settled = measure.settling_loop(run.states[:, -1], tolerance=0.01).float()
 print(f"measured factor per loop {rate:.2f}, your guess {my_rate:.2f}")
 print(f"within 1 % of the fixed point from loop {settled.mean():.1f} on (mean over tokens)")
+right = (hero.readout(run.loop_ends).argmax(-1) == forests.targets).float().mean((1, 2))  # [loop]
+print("share of right answers", *(f"loop {n}: {right[n - 1]:.3f} " for n in (1, 2, 3, 6, 96)))
 
 # %% [markdown] id="c6-text"
-# **C6, measured here.** A straight line on a log axis: the distance shrinks by a constant factor
-# per loop, so the hero is *contracting*. **Reported:** Huginn-0125 and the retrofitted models
-# reach a fixed point per layer within one or two recurrences; Ouro 1.4B does not (figure 4).
-# Ours takes a few loops more than those, as the cell above says.
+# **C6, measured here.** Nearly a straight line on a log axis: the distance shrinks by about the
+# same factor at every loop, so the hero is *contracting*. **Reported:** Huginn-0125 and the
+# retrofitted models reach a fixed point per layer within one or two recurrences; Ouro 1.4B does not
+# (figure 4). Ours takes a few loops more than those, as the cell above says. Its answers are right
+# before its state is at rest.
 
 # %% [markdown] id="controls-text"
 # ### Controls
 #
-# Is this what *training* does, or what *looping* does, or neither? Four models answer, each over
-# three random seeds where nothing was trained:
+# Is this what *training* does, or what the *architecture* does? Beside the hero we put
 #
-# - the hero itself;
-# - **untrained**: the same architecture, random weights;
-# - **no injection**: untrained, pre-norm, and the input is never injected again;
+# - the same architecture **untrained**, with three draws of random weights, and of it three
+#   variants: with the norms of an ordinary transformer (*pre-norm*), without *injection* (the input
+#   is the state at loop 0 and never comes back), and with both changes;
 # - the **unrolled twin**: as many layers as six loops of the hero, each with weights of its own,
 #   trained on the same task. It has no seventh loop to run, so all we can ask is whether its
 #   steps shrink over the six it has.
 
+
 # %% id="controls"
-from dataclasses import replace
-
-
 def at_rest(model, loops):
     """Mean relative step at the last loop, and least cosine between the layers' points."""
     result = trace(model, forests.tokens, loops, generator=torch.Generator().manual_seed(0))
@@ -269,36 +269,42 @@ def untrained(seed, **settings):
     return LoopedTransformer(replace(hero.config, **settings)).eval()
 
 
-recall_free = {"norm": "pre", "injection": "none", "start": "input"}
-measured = {
-    "hero": [at_rest(hero, 96)],
-    "untrained": [at_rest(untrained(seed), 96) for seed in range(3)],
-    "no injection": [at_rest(untrained(seed, **recall_free), 96) for seed in range(3)],
-    "unrolled twin": [at_rest(checkpoints.load("hero-unrolled"), 6)],
+no_injection = {"injection": "none", "start": "input"}
+variants = {
+    "untrained": {},
+    "untrained, pre-norm": {"norm": "pre"},
+    "untrained, no injection": no_injection,
+    "untrained, pre-norm, no injection": {"norm": "pre", **no_injection},
 }
-print("                loops   step at the end      least cosine between layers")
+measured = {"hero": [at_rest(hero, 96)]}
+for name, settings in variants.items():
+    measured[name] = [at_rest(untrained(seed, **settings), 96) for seed in range(3)]
+measured["unrolled twin"] = [at_rest(checkpoints.load("hero-unrolled"), 6)]
+print(f"{'':33s}  loops  relative step at the end  least cosine of layers")
 for name, rows in measured.items():
     step, cosine = torch.tensor(rows).T
     loops = 6 if name == "unrolled twin" else 96
     print(
-        f"{name:14s} {loops:6d}   {step.min():.0e} to {step.max():.0e}   "
-        f"{cosine.min():.2f} to {cosine.max():.2f}"
+        f"{name:33s} {loops:6d}  {step.min():.0e} to {step.max():.0e}         "
+        f"{cosine.min():.3f} to {cosine.max():.3f}"
     )
 
 # %% [markdown] id="controls-result"
-# Read the table row by row.
+# **Measured here.** Read the table row by row.
 #
-# *Untrained, with injection*, comes to rest as well. So rest is a property of the architecture
-# here, not an achievement of training. What training changed is the last column: before it,
-# the three layers rest on nearly the same point; after it, they stand far apart.
+# *Untrained, with injection*, comes to rest as well, with either kind of norm. So rest is a
+# property of the architecture here, not an achievement of training. What training changed is the
+# last column: before it, the three layers rest on nearly the same point; after it, they stand far
+# apart.
 #
-# *Without injection* the steps are much larger after the same 96 loops and the layers' states point
-# the same way. That is the degenerate case we come to below.
+# *Without injection* the steps are many thousand times larger after the same 96 loops, again with
+# either norm. With pre-norm the layers' states have all become one direction: that is the
+# degenerate case we come to below.
 #
 # The *unrolled twin* is still taking large steps in its sixth and last block. Equal compute, no
 # shared weights: nothing asks it to settle.
 #
-# One published seed is one data point. The card of the checkpoint keeps all three:
+# One trained model is one data point. The card of the checkpoint keeps all three seeds:
 
 # %% id="hero-seeds"
 for result in checkpoints.card("hero")["results by seed"]:
@@ -380,7 +386,7 @@ print(
 # recurrences 16 to 32 overlap.
 
 # %% [markdown] id="proof"
-# ## Why every layer has a point of its own
+# ## Build 4: why every layer has a point of its own
 #
 # Write the core as $S = B_3 \circ B_2 \circ B_1$ (with the injection inside $B_1$), and suppose it
 # has a fixed point, $S(x) = x$. **Proved** (C1, Prop. 4.1 of the paper): apply $B_1$ to both sides,
@@ -391,9 +397,9 @@ print(
 # $B_1 \circ B_3 \circ B_2$ has the fixed point $y$. Apply $B_2$ next, and so on round the circle.
 # So if the whole block comes to rest, the state after each layer does too, each on its own point.
 #
-# There is one way for these points not to differ (C2): if every $B_\ell$ leaves $x$ as it is. Then
-# the points coincide, and the layers have stopped doing anything. The paper calls that fixed point
-# degenerate. The last column of the table above told the two apart.
+# There is one way for all these points to be the same (C2): every $B_\ell$ leaves $x$ as it is, and
+# the layers have stopped doing anything. The paper calls that fixed point degenerate. The last
+# column of the table above told the two apart.
 #
 # **Exercise 03.4 · rotate the core** · medium · stretch · 10 minutes · *idea: where a tour begins
 # is a matter of taste, the order is not*
@@ -437,21 +443,17 @@ rotated_pass = check("03.4", rotated_pass)
 # [Solution](solved/03_watch_fixed_points_form.ipynb)
 
 # %% id="rotate-measure"
-core, x = hero.cores[0], hero.encode(forests.tokens)
-where = hero._geometry(x)
-layers = [lambda z, layer=layer: layer(z, where, None, 0, 0, "core") for layer in core.layers]
+inject, layers = hero.core_parts(hero.encode(forests.tokens))
 print("relative change over one whole pass, largest of all tokens")
 for first in range(3):
     settled = run.states[-1, first - 1]  # the state in front of layer `first`, after 96 loops
-    fresh = run.states[0, first - 1] if first else run.start
+    fresh = run.states[0, first - 1] if first else run.start  # the same in the first loop
     moved = []
     for before in (settled, fresh):
         with torch.no_grad():
-            after = rotated_pass(layers, lambda z: core.injection(z, x), before, first)
+            after = rotated_pass(layers, inject, before, first)
         moved.append(((after - before).norm(dim=-1) / before.norm(dim=-1)).max().item())
-    print(
-        f"start at layer {first}: after 96 loops {moved[0]:.0e}, after at most one {moved[1]:.0e}"
-    )
+    print(f"from layer {first}: settled state {moved[0]:.0e}, first loop's state {moved[1]:.0e}")
 
 # %% [markdown] id="c1-text"
 # **C1, measured here.** After 96 loops a whole pass from *any* of the three layers brings the
@@ -510,7 +512,7 @@ with torch.no_grad():
     )  # [start, batch, token, width]
 wild = measure.path_independence(hero, forests.tokens, 64, starts=10, std=10.0, generator=starts)
 forgetful = measure.path_independence(
-    untrained(0, **recall_free), forests.tokens, 64, starts=10, generator=starts
+    untrained(0, **no_injection), forests.tokens, 64, starts=10, generator=starts
 )
 for name, these in {
     "hero, starts as in training": ends,
@@ -522,14 +524,14 @@ for name, these in {
 
 # %% [markdown] id="spread-text"
 # **Measured here.** From starts as in training and from much wilder ones the hero ends in the
-# same place for nearly every token (look at the largest number: a token that has a second resting
-# place would show there). Without injection the end depends on the start: the loop was given
-# nothing else to depend on.
+# same place for every one of these tokens: a token with a second resting place would show in the
+# largest number. Without injection the end depends on the start: the loop was given nothing else to
+# depend on.
 
 # %% [markdown] id="open-question"
 # ### An open question (no check)
 #
-# The hero's answers are right within a few loops, but its state goes on settling for some fifteen
+# The hero's answers are right after three loops, but its state goes on settling for some fifteen
 # more. Are those loops wasted? Find an experiment that would tell: for instance, stop at the loop
 # where the answer is right, nudge the state a little, and see which loop count recovers better.
 # There is no reference answer; if yours surprises you, repeat it with another seed.
@@ -539,8 +541,9 @@ for name, these in {
 #
 # - "Fixed point" in a looped transformer means a **cycle of points**, one per layer. A pass
 #   re-enacts the same tour, so it can re-enact the same *function* on every visit.
-# - Rest came from the architecture: injection and norms. What training put into it is
-#   the **tour**: layers that do different things stand on different points.
+# - Rest came from the architecture, here from the injection. What training put into it is the
+#   **tour**: layers that do different things stand on different points. (Training is not the only
+#   way to get one: chapter 05 draws tours at random.)
 # - A run at rest is not a run that is right. Both must be measured, and chapter 06 shows a model
 #   that settles on wrong answers.
 # - All of this is one small model on one task. The paper reports it for models up to billions of
@@ -570,7 +573,8 @@ for name, these in {
 #
 # 3. A core of four layers has a fixed point. How many fixed points do its rotations have?
 # <details><summary>Answer</summary>
-# One for each rotation, four in all; they may coincide only if every layer leaves the state alone.
+# One for each rotation, four in all. Two neighbours coincide only if the layer between them leaves
+# the state alone.
 # </details>
 #
 # 4. All layers of a run rest on the same point. Good news?
@@ -578,9 +582,9 @@ for name, these in {
 # It is at rest, but degenerate: no layer changes the state any more, so looping does nothing.
 # </details>
 #
-# 5. In bfloat16 a run's relative steps stay at 0.01. Orbit or fixed point?
+# 5. In bfloat16 a run's relative steps stay at 0.004. Orbit or fixed point?
 # <details><summary>Answer</summary>
-# You cannot tell: 0.01 is about the rounding of bfloat16. Repeat it in float32.
+# You cannot tell: 0.004 is about the rounding of bfloat16. Repeat it in float32.
 # </details>
 
 # %% [markdown] id="scoreboard-text"
