@@ -2,6 +2,7 @@
 
     python3 course.py lab     set up if needed, then open JupyterLab on the chapters
     python3 course.py test    set up if needed, then run every test
+    python3 course.py doctor  say what is in the way on this machine, and change nothing
 
 Further arguments go to JupyterLab or pytest. Everything is installed into .venv beside this file.
 """
@@ -57,14 +58,15 @@ REMEDIES = (
 
 
 def main(arguments):
-    commands = {"lab": lab, "test": test}
+    commands = {"lab": lab, "test": test, "doctor": doctor}
     if not arguments or arguments[0] not in commands:
         asked = "" if not arguments else "%r is not a command.\n\n" % arguments[0]
         helped = bool(arguments) and arguments[0] in ("help", "-h", "--help")
         print(__doc__.strip() if helped else asked + __doc__.strip())
         return 0 if helped else 2
     try:
-        set_up()
+        if arguments[0] != "doctor":
+            set_up()
         return commands[arguments[0]](arguments[1:])
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again: it goes on where it stopped.")
@@ -84,6 +86,16 @@ def test(arguments):
     spread = () if any(a.startswith("-n") for a in arguments) else ("-n", "auto", "--dist=loadfile")
     tests = run("-m", "pytest", "-p", "no:nbval", *spread, *arguments, env=environment)
     return style or tests
+
+
+def doctor(arguments):
+    if not os.path.exists(PYTHON):
+        print("The course is not set up yet: python3 course.py lab does that.", flush=True)
+    python = PYTHON if os.path.exists(PYTHON) else sys.executable
+    # The file and not the command, and -P: it has to run where looplab cannot be imported.
+    return subprocess.call(
+        [python, "-P", os.path.join("looplab", "doctor.py"), *arguments], cwd=ROOT
+    )
 
 
 def run(*arguments, env=None):

@@ -7,11 +7,21 @@
 torch.Size([4, 2, 1, 5, 16])
 """
 
+import sys
 from importlib import import_module
 
-from looplab.generate import generate
-from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site
-from looplab.trace import Trace, plan, trace
+try:
+    from looplab.generate import generate
+    from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site
+    from looplab.trace import Trace, plan, trace
+except ModuleNotFoundError as error:
+    if (error.name or "looplab").startswith("looplab"):
+        raise
+    raise ModuleNotFoundError(
+        f"looplab needs {error.name}, and {sys.executable} has none. 'python3 course.py lab' "
+        "sets up a Python that has all it needs; 'python3 course.py doctor' says what else is off.",
+        name=error.name,
+    ) from None
 
 __version__ = "0.1.0"
 
@@ -31,6 +41,7 @@ _SUBMODULES = {
     "checkpoints",
     "exercises",
     "measure",
+    "passport",
     "plots",
     "streaming",
     "tasks",

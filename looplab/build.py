@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 
 REPOSITORY = "OWNER/looplab"  # the only place that knows where the course lives
+ADDRESS = f"https://github.com/{REPOSITORY}"
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 400_000
 CELL_SECONDS = 180
@@ -26,6 +27,22 @@ MARKS = re.compile(
     re.M | re.S,
 )
 LEFT = re.compile(r"^ *# --- (solution|stub|end)\b", re.M)
+# In front of every chapter's imports. Colab opens a notebook without the course around it.
+SET_UP = """\
+import importlib.util, os, subprocess, sys
+
+if importlib.util.find_spec("looplab") is None:  # as on Colab; elsewhere this does nothing
+    course = os.path.abspath("{root}" if os.path.exists("{root}/colab.py") else "looplab-course")
+    if not os.path.exists(course):
+        fetch = "git clone --quiet --depth=1 {address}"
+        subprocess.run([*fetch.split(), course], check=True)
+    sys.path.insert(0, course)
+    import colab  # installs what little is missing, and changes into chapters/
+from looplab import doctor
+
+doctor.glance()  # says something only where something is off
+
+"""
 
 
 class SourceError(ValueError):
@@ -53,11 +70,10 @@ def main(arguments: list[str]) -> int:
             execute(fresh, path.parent)
             write(normalise(fresh), path)
     if given.check:
-        if table_in_readme() != chapter_table():
-            wrong.append("README.md: the table of chapters is not what the sources say")
+        wrong += stale()
         print("\n".join(wrong) or f"{len(found)} chapters are what their sources say")
         return bool(wrong)
-    write_table()
+    refresh()
     return 0
 
 
@@ -118,6 +134,8 @@ def make(source: Path, edition: str) -> nbformat.NotebookNode:
                     raise SourceError(f"{where}: an answer cell starts with '# exercise {ex}'")
                 text = one_edition(text, edition, where)
                 answered.add(ex)
+            if name == "set-up":
+                text = set_up(target(source, edition).parent) + text
             if role == "check":
                 tags.append("nbval-check-output")
                 checked.add(ex)
@@ -127,6 +145,8 @@ def make(source: Path, edition: str) -> nbformat.NotebookNode:
             fresh.metadata["tags"] = tags
         fresh.id = name
         cells.append(fresh)
+    if "set-up" not in seen:
+        raise SourceError(f"{source.name}: the cell with the imports has to be called set-up")
     if answered != checked:
         raise SourceError(
             f"{source.name}: exercises {sorted(answered ^ checked)} lack an answer or a check cell"
@@ -173,6 +193,12 @@ def prose(text: str, source: Path, edition: str, first: bool) -> str:
     return text
 
 
+def set_up(folder: Path) -> str:
+    """What finds or fetches the course, for notebooks in this folder."""
+    root = Path(os.path.relpath(ROOT, folder)).as_posix()
+    return SET_UP.format(root=root, address=ADDRESS)
+
+
 def badges(source: Path, edition: str = "unsolved") -> str:
     path = target(source, edition).relative_to(ROOT).as_posix()
     colab = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/{path}"
@@ -194,6 +220,7 @@ def execute(notebook, folder: Path):
         timeout=CELL_SECONDS,
         kernel_name="python3",
         record_timing=False,
+        extra_arguments=["--log-level=40"],  # not that it talks over TCP
         resources={"metadata": {"path": str(folder)}},
     ).execute()
 
@@ -270,7 +297,8 @@ def differences(fresh, path: Path) -> list[str]:
     return wrong
 
 
-TABLE = re.compile(r"(<!-- chapters:begin -->\n)(.*?)(<!-- chapters:end -->)", re.S)
+TABLE = re.compile(r"(?<=<!-- chapters:begin -->\n).*?(?=<!-- chapters:end -->)", re.S)
+ABODE = re.compile(r"(?<=^repository-code: ).*$", re.M)
 
 
 def chapter_table() -> str:
@@ -288,13 +316,28 @@ def chapter_table() -> str:
     return "".join(rows)
 
 
-def table_in_readme() -> str:
-    found = TABLE.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    return found[2] if found else ""
+def refreshed() -> dict[Path, str]:
+    """The written files of which a part is made here, as they should be."""
+    made = {}
+    for name, part, text in (
+        ("README.md", TABLE, chapter_table()),
+        ("CITATION.cff", ABODE, ADDRESS),
+    ):
+        path = ROOT / name
+        made[path], count = part.subn(lambda m, text=text: text, path.read_text(encoding="utf-8"))
+        if not count:
+            raise SourceError(f"{name}: no place for what looplab build writes ({part.pattern})")
+    return made
 
 
-def write_table():
-    path = ROOT / "README.md"
-    table = chapter_table()
-    text = path.read_text(encoding="utf-8")
-    path.write_text(TABLE.sub(lambda m: m[1] + table + m[3], text), encoding="utf-8")
+def stale() -> list[str]:
+    return [
+        f"{path.name}: not what looplab build makes of it"
+        for path, text in refreshed().items()
+        if path.read_text(encoding="utf-8") != text
+    ]
+
+
+def refresh():
+    for path, text in refreshed().items():
+        path.write_text(text, encoding="utf-8")

@@ -84,6 +84,8 @@ def course(tmp_path, monkeypatch):
     (tmp_path / "chapters" / "solved").mkdir()
     readme = "# Course\n<!-- chapters:begin -->\nold\n<!-- chapters:end -->\nThe end.\n"
     (tmp_path / "README.md").write_text(readme, encoding="utf-8")
+    citation = "cff-version: 1.2.0\nrepository-code: elsewhere\nlicense: MIT\n"
+    (tmp_path / "CITATION.cff").write_text(citation, encoding="utf-8")
 
     def source(old="", new=""):
         assert old in SOURCE
@@ -95,10 +97,10 @@ def course(tmp_path, monkeypatch):
 
 
 def built(source):
-    """Both editions written without being run, and the table in the README."""
+    """Both editions written without being run, and what is made in other files."""
     for edition in build.EDITIONS:
         build.write(build.normalise(build.make(source, edition)), build.target(source, edition))
-    build.write_table()
+    build.refresh()
 
 
 def cell(notebook, name):
@@ -117,8 +119,7 @@ def test_each_edition_has_its_own_answer(course):
     assert cell(solved, "add-answer").source == SOLVED
     assert "---" not in UNSOLVED + SOLVED
     compile(UNSOLVED, "unsolved", "exec")
-    for name in ("set-up", "add-check"):
-        assert cell(unsolved, name) == cell(solved, name)
+    assert cell(unsolved, "add-check") == cell(solved, "add-check")
 
 
 def test_ids_roles_and_tags_come_from_the_source(course):
@@ -170,6 +171,7 @@ def test_making_is_repeatable(course):
             r"exercises \['01.1'\] lack an answer or a check",
         ),
         ('role="check" ex="01.1"', 'role="check" ex="01.2"', r"\['01.1', '01.2'\] lack"),
+        ('id="set-up"', 'id="begin"', "the cell with the imports has to be called set-up"),
     ],
 )
 def test_a_malformed_source_is_refused_by_name(course, old, new, says):
@@ -234,8 +236,8 @@ def test_a_fresh_build_is_what_its_source_says(course, capsys):
     [
         ("not attempted", "try again", ["01_tiny.ipynb, cell set-up: not what the source says"]),
         ("tags=[", "tags=['more', ", ["01_tiny.ipynb, cell set-up: not what the source says"]),
-        ('id="set-up"', 'id="begin"', ["01_tiny.ipynb: cells were added, removed or moved"]),
-        ("minutes: 5", "minutes: 6", ["01_tiny.ipynb: metadata", "README.md: the table"]),
+        ('"title"', '"heading"', ["01_tiny.ipynb: cells were added, removed or moved"]),
+        ("minutes: 5", "minutes: 6", ["01_tiny.ipynb: metadata", "README.md: not what"]),
     ],
 )
 def test_an_edited_source_is_noticed(course, capsys, old, new, says):
