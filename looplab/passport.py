@@ -94,7 +94,7 @@ def read(path: str | Path) -> Answers:
             "update the course, or use the looplab that wrote it"
         )
     try:
-        found = {id: tuple(_answer(each) for each in data["answers"][id]) for id in data["answers"]}
+        found = {id: tuple(map(_answer, each)) for id, each in data["answers"].items()}
         if not all(re.fullmatch(r"\d\d\.\d+", id) for id in found):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):

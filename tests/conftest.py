@@ -12,6 +12,16 @@ def pytest_report_header(config):
     return f"browser tests: {CHROMIUM or 'skipped, ' + browser.HOW_TO_GET_ONE}"
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What each chapter took, so that the log of a run shows it."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
+    taken = {value for one in reports for key, value in one.user_properties if key == "chapter"}
+    if taken:
+        terminalreporter.section("chapters: time, and memory at the peak")
+        for line in sorted(taken):
+            terminalreporter.line(line)
+
+
 def _need_chromium():
     if CHROMIUM:
         return

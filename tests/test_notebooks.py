@@ -79,7 +79,7 @@ def test_exercises_keep_the_contract(path):
 
 
 @each
-def test_a_notebook_runs_and_its_checks_say_what_they_should(path, tmp_path):
+def test_a_notebook_runs_and_its_checks_say_what_they_should(path, tmp_path, record_property):
     rows = tmp_path / "rows"
     command = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q", "-rN"]
     command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
@@ -94,7 +94,8 @@ def test_a_notebook_runs_and_its_checks_say_what_they_should(path, tmp_path):
     )
     seconds = time.monotonic() - begin
     peak = int(re.search(r"PEAK (\d+)", done.stdout)[1])
-    print(f"{path.name}: {seconds:.0f} s, {peak / 2**20:.0f} MiB")
+    name = path.relative_to(build.ROOT).as_posix()
+    record_property("chapter", f"{name:55s} {seconds:4.0f} s {peak / 2**20:6.0f} MiB")
     assert done.returncode == 0, done.stdout[-3000:]
     assert seconds < SECONDS
     assert peak < BYTES
