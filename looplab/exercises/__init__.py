@@ -44,6 +44,7 @@ from looplab.exercises.probing import (
     expect_number,
     expect_tensor,
     todo,
+    watch,
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "expect_tensor",
     "judge",
     "scoreboard",
+    "watch",
     "todo",
     "whose",
 ]

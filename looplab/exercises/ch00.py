@@ -1,11 +1,13 @@
 """Checks of chapter 00, Welcome."""
 
+import random
+
 from looplab.exercises.checking import Exercise
 from looplab.exercises.probing import Mistake, ask, expect_close, expect_number
 
 
 def layers_run(answer, seed):
-    cases = [(3, 2), (1, 7), (5, 4), (2, 10 + seed)]
+    cases = [(3, 2), (1, 7), (5, 4), (2, 10 + seed % 50)]
     found = [expect_number(ask(answer, layers, loops)) for layers, loops in cases]
     named = {
         "that adds the two numbers: three layers, looped twice, are six visits and not five": (
@@ -68,6 +70,15 @@ def right_from(answer, seed):
             f"for the answers {runs[at]} and the target {right} it gives {found[at]}, "
             f"expected {wanted[at]}"
         )
+    draw = random.Random(seed)
+    for length in range(5, 12):
+        run = [right if draw.random() < 0.6 else 1 for _ in range(length)]
+        said, first = ask(answer, list(run), right), _reference_right(run, right)
+        if said != first:
+            raise Mistake(
+                f"for the answers {run} and the target {right} it gives {said}, expected {first}"
+            )
+        found.append(said)
     return {"loops": [0 if loop is None else int(loop) for loop in found]}
 
 

@@ -1,54 +1,76 @@
 """Checks of chapter 02, Train a tiny loop."""
 
+import random
 from math import ceil, log2
 
 import torch
 
 from looplab.exercises.checking import Exercise
-from looplab.exercises.probing import Mistake, ask, expect_close, expect_number, expect_tensor
+from looplab.exercises.probing import (
+    Mistake,
+    ask,
+    expect_close,
+    expect_number,
+    expect_tensor,
+    watch,
+)
 
 
 def draw_loops(answer, seed):
-    def draws(low, high, seed, count=60):
+    def draws(answer, low, high, seed, count=60):
         generator = torch.Generator().manual_seed(seed)
-        return [ask(answer, low, high, generator) for _ in range(count)]
+        return [answer(low, high, generator) for _ in range(count)]
 
-    found = draws(3, 6, seed)
-    for loops in found:
-        if isinstance(loops, bool) or not isinstance(loops, int):
-            raise Mistake(f"a plain int is expected, and this is a {type(loops).__name__}")
-    if found != draws(3, 6, seed):
-        raise Mistake("the same generator state gives different draws: draw from the generator")
-    if min(found) < 3 or max(found) > 6:
-        raise Mistake(f"a draw of {min(found)} or {max(found)} lies outside 3 to 6")
-    if len(set(found)) == 1:
-        raise Mistake(f"every draw is {found[0]}: a new number is needed at each step")
-    if set(found) != {3, 4, 5, 6}:
-        missing = sorted({3, 4, 5, 6} - set(found))
-        raise Mistake(f"in 60 draws from 3 to 6 there was no {missing[0]}: both ends belong to it")
-    return {"lowest": min(found), "highest": max(found)}
+    if not callable(answer):
+        raise Mistake(f"a function is expected here, and this is a {type(answer).__name__}")
+    ends = {}
+    for low, high in ((3, 6), (7 + seed % 100, 10 + seed % 100)):
+        found = watch(answer, draws, low, high, seed)
+        for loops in found:
+            if isinstance(loops, bool) or not isinstance(loops, int):
+                raise Mistake(f"a plain int is expected, and this is a {type(loops).__name__}")
+        if found != watch(answer, draws, low, high, seed):
+            raise Mistake("the same generator state gives different draws: draw from the generator")
+        if min(found) < low or max(found) > high:
+            lowest, highest = min(found), max(found)
+            raise Mistake(f"a draw of {lowest} or {highest} lies outside {low} to {high}")
+        if len(set(found)) == 1:
+            raise Mistake(f"every draw is {found[0]}: a new number is needed at each step")
+        if missing := sorted(set(range(low, high + 1)) - set(found)):
+            raise Mistake(
+                f"in 60 draws from {low} to {high} there was no {missing[0]}: "
+                "both ends belong to it"
+            )
+        ends[f"{low} to {high}"] = [min(found), max(found)]
+    return {"ends": ends}
 
 
 def run_loops(answer, seed):
     generator = torch.Generator().manual_seed(seed)
     start = torch.rand(3, generator=generator) + 0.5
-    rate = (torch.rand((), generator=generator) / 2 + 0.5).requires_grad_()
-    calls = []
+    rate = torch.rand((), generator=generator) / 2 + 0.5
 
-    def step(z):
-        calls.append(z.detach().clone())
-        return rate * z
+    def watched(answer, start, rate, loops, grad_loops):
+        calls, rate = [], rate.clone().requires_grad_()
 
-    end = ask(answer, step, start, 5, 2)
+        def step(z):
+            calls.append(z.detach().clone())
+            return rate * z
+
+        end, slope = ask(answer, step, start, loops, grad_loops), None
+        if isinstance(end, torch.Tensor) and end.requires_grad:
+            (slope,) = torch.autograd.grad(end.sum(), rate, allow_unused=True)
+        return end, calls, slope
+
+    end, calls, slope = watch(answer, watched, start, rate, 5, 2)
     expect_tensor(end, (3,))
     if len(calls) != 5:
         raise Mistake(f"5 loops were asked for and the step ran {len(calls)} times")
     if all(torch.equal(z, start) for z in calls):
         raise Mistake("your state restarts at every pass: each step begins from the same state")
     expect_close(end.detach(), rate.item() ** 5 * start, "the end of the run is not step^5(start)")
-    if not end.requires_grad:
+    if slope is None:
         raise Mistake("no gradient is left at all: the last loops must carry it")
-    (slope,) = torch.autograd.grad(end.sum(), rate)
     passes = [n * (rate.item() ** 4 * start).sum() for n in range(6)]  # n passes carry gradient
     reached = [n for n in range(6) if torch.allclose(slope, passes[n], rtol=1e-4)]
     if reached == [5]:
@@ -56,6 +78,12 @@ def run_loops(answer, seed):
     if reached != [2]:
         through = f"{reached[0]}" if reached else "some other number of"
         raise Mistake(f"the gradient goes through {through} loops, and 2 were asked for")
+    calls = watch(answer, watched, start, rate, 3, 6)[1]  # training draws such short runs too
+    if len(calls) != 3:
+        raise Mistake(
+            f"of 3 loops with gradient through the last 6 yours ran {len(calls)}: a run shorter "
+            "than the cut is run as it is, with gradient through all of it"
+        )
     return {"end": end, "slope": slope}
 
 
@@ -84,7 +112,7 @@ def accuracy_by_depth(answer, seed):
 def loops_needed(answer, seed):
     depths = [1, 2, 3, 4, 5, 8, 9, 11, 16, 17]
     found = [expect_number(ask(answer, depth)) for depth in depths]
-    right = [max(1, ceil(log2(depth))) for depth in depths]
+    right = [max(1, (depth - 1).bit_length()) for depth in depths]
     if found == depths:
         raise Mistake(
             "one loop per step is what serial reading would need; look at the table again"
@@ -98,7 +126,14 @@ def loops_needed(answer, seed):
     if found[0] == 0:
         raise Mistake("depth 1 takes a loop as well: no loop, no answer")
     expect_close(found, right, "some depths get another number of loops in the table")
-    return {"loops": found}
+    deep = [int(2 ** random.Random(seed + n).uniform(4, 12)) for n in range(6)]
+    further = [expect_number(ask(answer, depth)) for depth in deep]
+    expect_close(
+        further,
+        [(depth - 1).bit_length() for depth in deep],
+        f"the law holds beyond the table too: look at the depths {deep}",
+    )
+    return {"loops": found + further}
 
 
 def rest_penalty(answer, seed):
@@ -124,9 +159,12 @@ def rest_penalty(answer, seed):
     for mistake, wrong in named.items():
         if torch.allclose(value, wrong, rtol=1e-4):
             raise Mistake(mistake)
-    live = last.clone().requires_grad_()
-    penalty = answer(before.clone(), live)
-    if not isinstance(penalty, torch.Tensor) or not penalty.requires_grad:
+
+    def teaches(answer, before, last):
+        penalty = answer(before.clone(), last.clone().requires_grad_())
+        return isinstance(penalty, torch.Tensor) and penalty.requires_grad
+
+    if not watch(answer, teaches, before, last):
         raise Mistake("the penalty carries no gradient, so it cannot teach: keep it a tensor")
     expect_close(value, (step / size).mean(), "it is a number, but not the mean relative step")
     return {"penalty": value}

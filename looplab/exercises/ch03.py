@@ -4,7 +4,7 @@ import torch
 
 from looplab import measure
 from looplab.exercises.checking import Exercise
-from looplab.exercises.probing import Mistake, ask, expect_close, expect_tensor
+from looplab.exercises.probing import Mistake, ask, expect_close, expect_tensor, watch
 
 
 def _draw(seed, *shape):
@@ -81,26 +81,27 @@ def cycle_points(answer, seed):
 
 def rotated_pass(answer, seed):
     shifts = _draw(seed, 4)
-    ran = []
 
-    def layer(n):
-        def run(z):
-            ran.append(n)
-            return z * (n + 2) + shifts[n]
+    def watched(answer, first, shifts):
+        ran = []
 
-        return run
+        def layer(n):
+            def run(z):
+                ran.append(n)
+                return z * (n + 2) + shifts[n]
 
-    def inject(z):
-        ran.append("inject")
-        return z / 2 + shifts[3]
+            return run
 
-    layers = [layer(n) for n in range(3)]
+        def inject(z):
+            ran.append("inject")
+            return z / 2 + shifts[3]
+
+        return ask(answer, [layer(n) for n in range(3)], inject, torch.ones(2), first), ran
+
     results = []
     for first in range(3):
-        ran.clear()
-        z = torch.ones(2)
-        result = expect_tensor(ask(answer, layers, inject, z, first), (2,))
-        order = list(ran)
+        result, order = watch(answer, watched, first, shifts)
+        result = expect_tensor(result, (2,))
         wanted = [*range(first, 3), "inject", *range(first)] if first else ["inject", 0, 1, 2]
         if "inject" not in order:
             raise Mistake("the pass never injects the input: it belongs in front of layer 0")

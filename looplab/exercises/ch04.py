@@ -4,7 +4,14 @@ import torch
 
 from looplab import LoopedConfig, LoopedTransformer
 from looplab.exercises.checking import Exercise
-from looplab.exercises.probing import Mistake, ask, expect_close, expect_number, expect_tensor
+from looplab.exercises.probing import (
+    Mistake,
+    ask,
+    expect_close,
+    expect_number,
+    expect_tensor,
+    watch,
+)
 
 
 def _patterns(seed, *shape):
@@ -156,17 +163,21 @@ def freeze_from(answer, seed):
     def run(tap, loops=6):
         return model(tokens, loops, tap=tap).logits
 
-    free, results = run(_Look()), []
-    for loop in (1, 3):
+    def tapped(answer, model, tokens, loop, loops=6):
         tap = ask(answer, loop)
         if not callable(tap):
             raise Mistake(f"a tap is expected, a function of (site, value), not {tap!r}")
-        result = expect_tensor(run(tap), free.shape)
+        return model(tokens, loops, tap=tap).logits, bool(getattr(tap, "patterns", False))
+
+    free, results = run(_Look()), []
+    for loop in (1, 3):
+        logits, patterns = watch(answer, tapped, model, tokens, loop)
+        result = expect_tensor(logits, free.shape)
         right = run(_reference_freeze(loop))
         results.append(result)
         if _agrees(result, right):
             continue
-        if _agrees(result, free) and not getattr(tap, "patterns", False):
+        if _agrees(result, free) and not patterns:
             raise Mistake(
                 "the tap is never shown a pattern: attention runs fused unless tap.patterns is True"
             )

@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from looplab.exercises.checking import Exercise
-from looplab.exercises.probing import Mistake, ask, expect_close, expect_number, expect_tensor
+from looplab.exercises.probing import (
+    Mistake,
+    ask,
+    expect_close,
+    expect_number,
+    expect_tensor,
+    watch,
+)
 
 
 def draw_weights(answer, seed):
@@ -39,6 +46,11 @@ def draw_weights(answer, seed):
         raise Mistake("no weight is far out: these are not from a normal distribution")
     units = [round(draw(gain, seed).std().item() * sqrt(columns) / gain, 1) for gain in (0.5, 2.0)]
     expect_close(units, [1.0, 1.0], "the standard deviation is not gain / sqrt(fan-in)", atol=0.05)
+    drawn = torch.Generator().manual_seed(seed)
+    wide, gain = 80 + int(torch.randint(60, (), generator=drawn)), 1 + seed % 7 / 7
+    other = expect_tensor(ask(answer, rows, wide, gain, drawn), (rows, wide))
+    units.append(round(other.std().item() * sqrt(wide) / gain, 1))
+    expect_close(units[-1], 1.0, "the standard deviation is not gain / sqrt(fan-in)", atol=0.05)
     return {"std in units of gain / sqrt(fan-in)": units}
 
 
@@ -122,6 +134,16 @@ def kind_of_end(answer, seed):
             "with one token of ten in motion it is still a cycle, with three it is moving; "
             f"yours says {told[-2]} and {told[-1]}"
         )
+    runs = {
+        "cycle": rest,
+        "explodes": rest * 1.3 ** loop.view(-1, 1, 1, 1),
+        "degenerate": drift,
+        "moving": _turned(rest, turn),
+    }
+    for at in torch.randint(4, (8,), generator=torch.Generator().manual_seed(seed)).tolist():
+        told.append(of(runs[kinds[at]]))
+        if told[-1] != kinds[at]:
+            raise Mistake(f"a run of the kind {kinds[at]!r}, met again, is called {told[-1]!r}")
     return {"kinds": told}
 
 
@@ -133,19 +155,19 @@ def radius(answer, seed):
     turning = skew @ core @ skew.inverse()
     flipping = skew @ torch.diag(torch.tensor([-0.9, 0.5, 0.4, 0.3, 0.2, 0.1])) @ skew.inverse()
     v = torch.randn(6, generator=generator)
-    calls = []
 
-    def times(matrix):
+    def watched(answer, matrix, v):
+        calls = []
+
         def push(v):
             calls.append(v.detach().clone())
             return matrix @ v
 
-        return push
+        return ask(answer, push, v, 100), calls
 
     found = []
     for matrix, right in ((3 * turning, 2.4), (flipping, 0.9), (turning, 0.8)):
-        calls.clear()
-        value = ask(answer, times(matrix), v, 100)
+        value, calls = watch(answer, watched, matrix, v)
         if isinstance(value, torch.Tensor) and value.numel() > 1:
             raise Mistake("that is a vector; one number is asked: by how much it grows")
         value = float("nan") if value is None else float(value)
@@ -236,7 +258,11 @@ def leading_exponent(answer, seed):
     if abs(turns - log((4 + 1 / 8) / 2)) < 1e-3:
         raise Mistake("that is the logarithm of the mean; take the mean of the logarithms")
     expect_close(turns, wanted, "growth by 4 and by 1/8 in turn: the exponent is off", atol=1e-3)
-    return {"linear": round(linear, 3), "folding": round(folding, 3), "turns": round(turns, 3)}
+    rate = 0.5 + 0.45 * kick.item()
+    drawn = of(lambda z: torch.tensor([rate, 0.3], dtype=z.dtype) * z, begin, nudge, 60, 30)
+    expect_close(drawn, log(rate), f"on the map ({rate:.3f} a, 0.3 b) it is off", atol=5e-3)
+    found = {"linear": linear, "folding": folding, "turns": turns, "drawn": drawn}
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def decay(answer, seed):

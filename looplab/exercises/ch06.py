@@ -36,10 +36,15 @@ def _reference_returns(states, lag, tolerance=0.01):
 
 def returns_after(answer, seed):
     loops = 48
-    orbits = torch.stack([_orbit(period, loops, seed + period) for period in (1, 3, 4, 6)], dim=1)
+    draw = torch.Generator().manual_seed(seed)
+    drawn = torch.tensor([1, 2, 3, 4, 6, 12])[torch.randint(6, (8,), generator=draw)].tolist()
+    cases = [([1, 3, 4, 6], lag) for lag in (1, 2, 3, 4, 6, 12)]
+    cases += [(drawn, lag) for lag in (1, 2, 3)]
     results = []
-    for lag in (1, 2, 3, 4, 6, 12):
-        result = expect_tensor(ask(answer, orbits, lag), (4,))
+    for periods, lag in cases:
+        orbits = [_orbit(period, loops, seed + n) for n, period in enumerate(periods)]
+        orbits = torch.stack(orbits, dim=1)  # [loop, token, width]
+        result = expect_tensor(ask(answer, orbits, lag), (len(periods),))
         right = _reference_returns(orbits, lag)
         if not _same(result, right):
             shifted = [_reference_returns(orbits, other) for other in (lag - 1, lag + 1) if other]
@@ -49,7 +54,7 @@ def returns_after(answer, seed):
                     "states[-lag:] begins lag states before the end"
                 )
             raise Mistake(
-                f"on points visited in turn, periods 1, 3, 4 and 6, a lag of {lag} should give "
+                f"on points visited in turn, with periods {periods}, a lag of {lag} should give "
                 f"{right.tolist()}, and yours gives {result.bool().tolist()}"
             )
         results.append(result.long())
@@ -76,7 +81,7 @@ def returns_after(answer, seed):
                 if scale > 1
                 else "a return to within a small part of the state's length fails"
             )
-    return {"back": torch.stack(results)}
+    return {"back": results}
 
 
 # 06.2
@@ -126,8 +131,9 @@ def _reference_acceleration(states, tolerance, patience=2):
 def acceleration_exit(answer, seed):
     way = torch.linalg.qr(_draw(seed, 6, 3))[0].T  # [3, width], at right angles
     away = _draw(seed + 9, 6)
-    loop = torch.arange(1.0, 25)
-    settling = 3 * way[0] + 0.6 ** loop[:, None] * away
+    loops, rate = 24 + seed % 13, 0.6 + seed % 10 / 100
+    loop = torch.arange(1.0, loops + 1)
+    settling = 3 * way[0] + rate ** loop[:, None] * away
     straight = 3 * way[0] + 0.2 * loop[:, None] * away
     turn = loop * 2.1
     circle = turn.cos()[:, None] * way[1] + turn.sin()[:, None] * way[2]
@@ -261,15 +267,18 @@ def _reference_name(step, length, apart):
 
 
 def name_the_fault(answer, seed):
-    named = []
-    for _, signs in _patients(seed):
-        said = ask(answer, *signs)
+    patients = _patients(seed)
+    order = torch.randperm(len(patients), generator=torch.Generator().manual_seed(seed)).tolist()
+    called = {}
+    for at in order:
+        said = ask(answer, *patients[at][1])
         if said is None:
             raise Mistake("the function returns nothing: is there a return?")
         if said not in FAULTS:
             raise Mistake(f"{said!r} is no name of a fault: choose from {', '.join(FAULTS)}")
-        named.append(said)
-    truths = [truth for truth, _ in _patients(seed)]
+        called[at] = said
+    named = [called[at] for at in range(len(patients))]
+    truths = [truth for truth, _ in patients]
     if len(set(named)) == 1:
         raise Mistake(f"every run is called {named[0]!r}: what differs between their curves?")
     # The faults that are easiest to confuse come first.
@@ -287,14 +296,14 @@ def name_the_fault(answer, seed):
             why = reasons.get((truth, said)) or reasons.get((truth, None))
             told = f"a run with the fault {truth!r} is called {said!r}"
             raise Mistake(f"{told}: {why}" if why else told)
-    for truth, signs in _patients(seed):
+    for truth, signs in patients:
         wide = signs._replace(length=10 * signs.length)
         if ask(answer, *wide) != truth:
             raise Mistake(
                 "a wider model has longer states, and your rule changes its mind: compare the "
                 "length with its own beginning"
             )
-    return {"named": named}
+    return {"named": [called[at] for at in order]}
 
 
 EXERCISES = [

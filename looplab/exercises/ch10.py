@@ -105,7 +105,7 @@ def exit_probabilities(answer, seed):
 
 def core_slot(answer, seed):
     draw = torch.Generator().manual_seed(seed)
-    prelude, core = 2 + int(torch.randint(3, (), generator=draw)), 5
+    prelude, core = 2 + int(torch.randint(40, (), generator=draw)), 5
     cases = [(0, 0), (0, 3), (1, 0), (2, 1), (7, 3)]
     found = [
         expect_number(ask(answer, loop, layer, prelude=prelude, core=core)) for loop, layer in cases

@@ -25,6 +25,19 @@ class _Todo:
 todo = _Todo()
 
 
+class Elsewhere:
+    """An answer that lives in another process: a grader calls it there.
+
+    `run(driver, *arguments)` returns what `driver(answer, *arguments)` returns over there.
+    """
+
+    def run(self, driver, *arguments):
+        raise NotImplementedError
+
+    def __call__(self, *arguments, **keywords):
+        return self.run(_call, arguments, keywords)
+
+
 def ask(answer, *arguments, **keywords):
     """Call the answer on copies of the tensors among the arguments.
 
@@ -32,7 +45,22 @@ def ask(answer, *arguments, **keywords):
     """
     if not callable(answer):
         raise Mistake(f"a function is expected here, and this is a {type(answer).__name__}")
+    return watch(answer, _call, arguments, keywords)
 
+
+def watch(answer, driver, *arguments):
+    """What `driver(answer, *arguments)` returns: for probes that have to watch an answer at work.
+
+    While a notebook is graded the probe runs outside of the learner's process, and the driver is
+    sent there with its arguments. So it holds nothing that the learner is asked for, and it
+    returns all that the probe wants to know: tensors and plain values, not functions or graphs.
+    """
+    if isinstance(answer, Elsewhere):
+        return answer.run(driver, *arguments)
+    return driver(answer, *arguments)
+
+
+def _call(answer, arguments, keywords):
     def copy(value):
         return value.clone() if type(value) is Tensor and not value.requires_grad else value
 

@@ -25,6 +25,13 @@ def guarded(seconds: float):
 
     Raises OutOfTime when the time is up.
     """
+    with state_kept(), time_limit(seconds):
+        yield
+
+
+@contextlib.contextmanager
+def state_kept():
+    """Restore random state and torch settings at the end, and keep prints away."""
     python_random, numpy_random = random.getstate(), numpy.random.get_state()
     grad, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
     threads = torch.get_num_threads()
@@ -34,7 +41,6 @@ def guarded(seconds: float):
             torch.random.fork_rng(devices=[]),
             contextlib.redirect_stdout(quiet),
             contextlib.redirect_stderr(quiet),
-            _time_limit(seconds),
         ):
             yield
     finally:
@@ -47,7 +53,7 @@ def guarded(seconds: float):
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: float):
+def time_limit(seconds: float):
     """Raise OutOfTime in this thread, again and again until the block is left."""
     main = threading.current_thread() is threading.main_thread()
     if main and hasattr(signal, "setitimer"):
@@ -86,6 +92,8 @@ def _time_limit(seconds: float):
 
 def describe(error: BaseException) -> str:
     """'ValueError: ... (line 4 of your code: x = y)', the innermost line outside this library."""
+    if isinstance(told := getattr(error, "told", None), str):
+        return told  # by the process in which it was raised
     text = str(error).strip().split("\n")[0][:160]
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)

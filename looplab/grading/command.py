@@ -7,21 +7,32 @@ report. docs/grading.md says what is protected and what is not.
 """
 
 import argparse
-import csv
-import hashlib
-import json
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
-from looplab.grading.grade import Report, Row, grade
-from looplab.grading.running import isolation
+from looplab.grading import isolation
+from looplab.grading.grade import Report
+from looplab.grading.pool import grade_all
+from looplab.grading.report import (
+    digest,
+    lines,
+    read_report,
+    read_rubric,
+    summary,
+    write_csv,
+    write_report,
+)
+from looplab.grading.submission import printable, student_of
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="looplab grade", description="Grade notebooks.")
+    parser = argparse.ArgumentParser(
+        prog="looplab grade",
+        description="Grade notebooks.",
+        epilog="The exit status is 0 when the run itself was sound, whatever the marks; 1 when "
+        "the grader failed somewhere; 2 when it was not understood.",
+    )
     parser.add_argument("paths", nargs="+", type=Path, help="notebooks, or folders of them")
     parser.add_argument(
         "--json", type=Path, help="write the report here; a run that was stopped goes on"
@@ -33,132 +44,95 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="inputs that learners have not seen")
     parser.add_argument("--rubric", type=Path, help='points by exercise, JSON: {"03.1": 2}')
     given = parser.parse_args(arguments)
-    files = find(given.paths)
-    if not files:
+    if given.jobs < 1:
+        parser.error(f"--jobs {given.jobs}: at least 1 is needed")
+    for out in (given.json, given.csv):
+        if out and (out.is_dir() or not out.absolute().parent.is_dir()):
+            parser.error(f"{out} cannot be written: its folder is not there, or it is a folder")
+    try:
+        points = read_rubric(given.rubric)
+        done = read_report(given.json, given.seed)
+    except ValueError as error:
+        parser.error(str(error))
+    files, problems = find(given.paths)
+    if not files and not problems:
         parser.error(f"no notebooks in {', '.join(map(str, given.paths))}")
-    points = read_rubric(given.rubric, parser)
-    done = read_report(given.json, given.seed, parser)
-    if not isolation():
+    try:
+        return _grade(given, files, problems, points, done)
+    except KeyboardInterrupt:
+        again = "run it again and it goes on" if given.json else "with --json FILE it could go on"
+        print(f"\nStopped: {again}.")
+        return 130
+
+
+def _grade(given, files: list[Path], problems: list[Report], points: dict, done: dict) -> int:
+    if not isolation.available():
         print("No Linux namespaces here: submissions run with your rights and your network.")
-    with ThreadPoolExecutor(max(1, given.jobs)) as pool:
-        waiting = [(file, pool.submit(grade_once, file, given.seed, done)) for file in files]
-        reports = []
-        for _, future in waiting:
-            report, digest = future.result()
-            reports.append((report, digest))
-            print(table(report, points), flush=True)
-            if given.json:
-                write_report(given.json, reports, given.seed, points)
+    digests = {file: digest(file) for file in files}
+    kept = {file: done.get((printable(str(file)), digests[file])) for file in files}
+    found = {file: report for file, report in kept.items() if report}
+    if found:
+        print(f"{len(found)} of {len(files)} are in {given.json} and have not changed.")
+    hidden = [path if path.is_dir() else path.absolute().parent for path in given.paths]
+    failures, told = [], 0
+
+    def tell():
+        nonlocal told
+        while told < len(files) and files[told] in found:
+            number = f"[{told + 1:{len(str(len(files)))}d}/{len(files)}]"
+            print(f"{number} {lines(found[files[told]], points)}", flush=True)
+            told += 1
+
+    def save():
+        if given.json:
+            rows = [(found[file], digests[file]) for file in files if file in found]
+            rows += [(one, "") for one in problems]
+            write_report(given.json, rows, given.seed, points)
+
+    tell()
+    save()
+    waiting = [file for file in files if file not in found]
+    for file, report, unsound in grade_all(waiting, given.seed, given.jobs, hidden=hidden):
+        found[file] = report
+        failures += [unsound] if unsound else []
+        save()
+        tell()
+    reports = [*(found[file] for file in files), *problems]
+    print(f"\n{summary(reports)}")
     if given.csv:
-        write_csv(given.csv, [report for report, _ in reports], points)
-    return 0
+        write_csv(given.csv, reports, points)
+    for why in dict.fromkeys(failures):
+        print(f"This run was not sound: {why}")
+    return 1 if failures else 0
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
-    """Notebooks, folders searched all the way down; a missing file stays, to be reported."""
-    found = []
+def find(paths: Iterable[Path]) -> tuple[list[Path], list[Report]]:
+    """Notebooks, folders searched all the way down; and what is in the way of grading others.
+
+    A missing file that was named stays, to be reported. Links inside of folders are not followed:
+    one could lead to the solved chapter.
+    """
+    found, problems = [], []
+
+    def refuse(path, why):
+        name = printable(str(path))
+        problems.append(Report(name, printable(student_of(Path(path))), "", problem=why))
+
     for path in paths:
-        if path.is_dir():
-            found += [
-                file
-                for file in sorted(path.rglob("*.ipynb"))
-                if ".ipynb_checkpoints" not in file.parts
-            ]
-        else:
+        if not path.is_dir():
             found.append(path)
-    return list(dict.fromkeys(found))
-
-
-def grade_once(file: Path, seed: int, done: dict[str, Report]) -> tuple[Report, str]:
-    """The report of a file and its digest; an equal file graded before is not graded again."""
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        digest = ""
-    old = done.get(f"{file} {digest}")
-    return old or grade(file, seed), digest
-
-
-def read_rubric(path: Path | None, parser) -> dict[str, float]:
-    """Points by exercise; one point each where nothing is said."""
-    if path is None:
-        return {}
-    try:
-        rubric = json.loads(path.read_text(encoding="utf-8"))
-        return {str(exercise): float(points) for exercise, points in rubric.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        parser.error(f'{path} is no rubric such as {{"03.1": 2}}: {error}')
-
-
-def read_report(path: Path | None, seed: int, parser) -> dict[str, Report]:
-    """What an earlier run has graded: 'file digest' -> report; of another seed, nothing."""
-    if path is None or not path.exists():
-        return {}
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["seed"] != seed:
-            return {}
-        return {
-            f"{one['file']} {one['sha256']}": Report(
-                one["file"],
-                one["student"],
-                one["chapter"],
-                tuple(
-                    Row(**{k: row[k] for k in ("exercise", "result", "why", "kind")})
-                    for row in one["rows"]
-                ),
-                one["problem"],
-            )
-            for one in saved["submissions"]
-        }
-    except (ValueError, KeyError, TypeError):
-        parser.error(f"{path} is there and is no report of looplab grade: name another file")
-
-
-def write_report(path: Path, reports: list[tuple[Report, str]], seed: int, points: dict):
-    """Rewritten after every submission, in one stroke, so that a stopped run loses nothing."""
-    rows = []
-    for report, digest in reports:
-        one = asdict(report) | {"sha256": digest, "passed": report.passed}
-        for row in one["rows"]:
-            row["points"] = worth(row["exercise"], points) if row["result"] == "passed" else 0
-        one["points"], one["out_of"] = total(report, points)
-        rows.append(one)
-    text = json.dumps({"seed": seed, "submissions": rows}, indent=1) + "\n"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def write_csv(path: Path, reports: list[Report], points: dict):
-    """One row per submission: student, file, chapter, a column per exercise, points, problem."""
-    exercises = sorted({row.exercise for report in reports for row in report.rows})
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["student", "file", "chapter", *exercises, "points", "out of", "problem"])
-        for report in reports:
-            marks = {row.exercise: row.result for row in report.rows}
-            cells = [marks.get(exercise, "") for exercise in exercises]
-            row = [report.student, report.file, report.chapter, *cells, *total(report, points)]
-            writer.writerow([*row, report.problem])
-
-
-def worth(exercise: str, points: dict) -> float:
-    return points.get(exercise, 1.0)
-
-
-def total(report: Report, points: dict) -> tuple[float, float]:
-    """Points reached and points there are."""
-    got = sum(worth(row.exercise, points) for row in report.rows if row.result == "passed")
-    return got, sum(worth(row.exercise, points) for row in report.rows)
-
-
-def table(report: Report, points: dict) -> str:
-    if report.problem:
-        return f"{report.file}: not graded: {report.problem}"
-    got, most = total(report, points)
-    lines = [f"{report.file}: {report.student}, chapter {report.chapter}, {got:g} of {most:g}"]
-    for row in report.rows:
-        kind = f" ({row.kind})" if row.kind else ""
-        lines.append(f"  {row.exercise}  {row.result:13s} {row.why}{kind}".rstrip())
-    return "\n".join(lines)
+            continue
+        for place, folders, names in os.walk(
+            path, onerror=lambda e: refuse(e.filename, f"it cannot be opened ({e.strerror})")
+        ):
+            # What editors and archives leave behind is nobody's submission.
+            folders[:] = sorted(set(folders) - {".ipynb_checkpoints", "__MACOSX"})
+            for name in sorted(names):
+                file = Path(place, name)
+                if file.suffix.lower() != ".ipynb" or name.startswith("._"):
+                    continue
+                if file.is_symlink():
+                    refuse(file, "it is a link: the notebook itself is needed")
+                else:
+                    found.append(file)
+    return list(dict.fromkeys(found)), problems

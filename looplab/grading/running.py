@@ -1,21 +1,27 @@
-"""Run a notebook under nbval in a process group of its own, with limits, and read its rows."""
+"""Run a notebook under nbval in a process group of its own, with limits, and judge its checks."""
 
 import contextlib
 import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+import psutil
 
 from looplab.build import ROOT
+from looplab.exercises.checking import Verdict
+from looplab.grading.desk import Desk
+from looplab.grading.isolation import isolated
 
 POLL = 0.25  # seconds between looks at a run
 
@@ -31,68 +37,70 @@ class Limits:
     processes: int = 24  # at the same time: pytest, the kernel and what they need are about 3
 
 
-@functools.cache
-def isolation() -> tuple[str, ...]:
-    """The command in front of a run that cuts the network and hides the solved chapters.
+class Ran(NamedTuple):
+    """What a run showed.
 
-    Linux namespaces, where the system lets a user make them; () elsewhere.
+    `verdicts` were reached outside of the learner's process and count. `rows` are what that
+    process says of each cell, by exercise: good only for telling why there is no verdict.
+    `stopped` says which limit of the whole run was passed, if any.
     """
-    if not sys.platform.startswith("linux") or not shutil.which("unshare"):
-        return ()
-    # Kernels are spoken to over loopback, which a new network namespace has switched off.
-    hidden = [ROOT / "chapters" / "solved", ROOT / "tests"]
-    mounts = "".join(f'mount -t tmpfs none "{folder}" && ' for folder in hidden if folder.exists())
-    script = f'ip link set lo up && {mounts}exec "$@"'
-    command = ("unshare", "-Urnpfm", "--kill-child", "--mount-proc", "sh", "-c", script, "sh")
-    try:
-        tried = subprocess.run([*command, "true"], capture_output=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return command if tried.returncode == 0 else ()
+
+    verdicts: dict[str, Verdict]
+    rows: dict[str, dict]
+    stopped: str
 
 
-def run(notebook, limits: Limits | None = None, seed: int = 0) -> tuple[dict[str, dict], str]:
-    """Rows of the exercises that were reached, by exercise; and what stopped the run, if anything.
-
-    An exercise's row is its check's, or that of its answer's cell where the check showed nothing.
-    """
+def run(
+    notebook, chapter: str, seed: int = 0, limits: Limits | None = None, hidden: Iterable[Path] = ()
+) -> Ran:
+    """Run a notebook of a chapter; paths in `hidden` are out of its sight where that can be had."""
     limits = limits or Limits()
-    with tempfile.TemporaryDirectory(prefix="looplab-grade-") as name:
+    # No "looplab" in this name: errors are told with the innermost line outside of the library.
+    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         nbformat.write(notebook, folder / "submission.ipynb")
         rows = folder / "rows"
-        command = [*isolation(), sys.executable, "-m", "pytest", "-q", "--tb=no", "-c", os.devnull]
-        command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-        command += ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={limits.cell}"]
+        desk = Desk(folder, chapter, seed)
+        command = [*isolated(folder, hidden), sys.executable, "-m", "pytest", "-q", "--tb=no"]
+        command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
+        command += [f"--rootdir={folder}", "--nbval-lax", "--nbval-current-env"]
+        command += [f"--nbval-cell-timeout={limits.cell}", str(folder / "submission.ipynb")]
         process = subprocess.Popen(
-            [*command, str(folder / "submission.ipynb")],
+            command,
             cwd=folder,
-            env=_environment(folder, rows, seed),
+            env=_environment(folder, rows, desk.address),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=functools.partial(_limit, limits) if os.name == "posix" else None,
         )
-        stopped = _watch(process, limits)
-        found = []
-        with contextlib.suppress(OSError):
-            for line in rows.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(ValueError):  # a line cut off by the end of the run
-                    found.append(json.loads(line))
-    return _by_exercise(found), stopped
+        stopped: list[str] = []
+        watch = threading.Thread(target=_watch, args=(process, limits, stopped), daemon=True)
+        watch.start()
+        try:
+            while process.poll() is None:
+                desk.serve(POLL)
+        finally:
+            # Nothing that the submission started outlives its grading.
+            _kill_family(process)
+            process.wait()
+            watch.join()
+            desk.close()
+        return Ran(desk.verdicts, _by_exercise(_read(rows)), "".join(stopped))
 
 
-def _environment(folder: Path, rows: Path, seed: int) -> dict[str, str]:
+def _environment(folder: Path, rows: Path, desk: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "SYSTEMROOT")}
     return kept | {
         "HOME": str(folder),
+        "TMPDIR": str(folder),
         "OMP_NUM_THREADS": "1",
         "LOOPLAB_ROWS": str(rows),
-        "LOOPLAB_MODE": "grade",
-        "LOOPLAB_SEED": str(seed),
+        "LOOPLAB_DESK": desk,
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
     }
 
 
@@ -104,57 +112,59 @@ def _limit(limits: Limits):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _watch(process: subprocess.Popen, limits: Limits) -> str:
-    """Wait for the end, and end it where a limit is passed; returns which, or ""."""
-    end, stopped = time.monotonic() + limits.total, ""
-    while process.poll() is None and not stopped:
+def _watch(process: subprocess.Popen, limits: Limits, stopped: list[str]):
+    """End a run that passes a limit, and say which in `stopped`."""
+    end = time.monotonic() + limits.total
+    while process.poll() is None:
         if time.monotonic() > end:
-            stopped = f"the whole run took more than {limits.total} seconds"
-        elif _descendants(process.pid) > limits.processes:
-            stopped = f"it started more than {limits.processes} processes"
-        else:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(POLL)
-    # Nothing that the submission started outlives its grading.
-    _kill_family(process)
-    process.wait()
-    return stopped
+            stopped.append(f"the whole run took more than {limits.total} seconds")
+        elif len(_family(process.pid)) > limits.processes:
+            stopped.append(f"it started more than {limits.processes} processes")
+        if stopped:
+            _kill_family(process)
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(POLL)
 
 
-def _descendants(pid: int) -> int:
-    import psutil
-
+def _family(pid: int) -> list[psutil.Process]:
     try:
-        return len(psutil.Process(pid).children(recursive=True))
+        return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
-        return 0
+        return []
 
 
 def _kill_family(process: subprocess.Popen):
-    import psutil
-
     for _ in range(20):  # a process that keeps forking may slip through once, not for ever
-        try:
-            family = psutil.Process(process.pid).children(recursive=True)
-        except psutil.Error:
-            family = []
+        family = _family(process.pid)
         for one in family:
             with contextlib.suppress(psutil.Error):
                 one.kill()
         if not family:
             break
     if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
 
 
+def _read(rows: Path) -> list[dict]:
+    """The lines of a file that the learner's process may have written itself."""
+    found = []
+    with contextlib.suppress(OSError), open(rows, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, RecursionError):
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("ex"), str):
+                    found.append(row)
+    return found
+
+
 def _by_exercise(found: list[dict]) -> dict[str, dict]:
-    rows = {row["ex"]: row for row in found if row.get("role") == "check" and "ex" in row}
+    rows = {row["ex"]: row for row in found if row.get("role") == "check"}
     for row in found:
-        # Where a check showed nothing, what went wrong in the answer's cell says why.
-        failed = row.get("role") == "answer" and not row.get("ok")
-        if failed and not (rows.get(row["ex"]) or {}).get("payload"):
+        # What went wrong in the answer's cell explains what is missing in the check's.
+        if row.get("role") == "answer" and not row.get("ok"):
             rows[row["ex"]] = row
     return rows

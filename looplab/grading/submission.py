@@ -1,6 +1,7 @@
 """Read a submission: which chapter it is, whose, and what it answers."""
 
 import re
+import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import nbformat
 from nbformat import reader
 
-MARK = re.compile(r"^# exercise (\d\d\.\d+)\s*$", re.M)
-STUDENT = re.compile(r"^# student: *(\S.*?)\s*$", re.M)
+MARK = re.compile(r"^# exercise (\d\d\.\d+)[ \t\r]*$", re.M)
+STUDENT = re.compile(r"^# student:(.*)$", re.M)
+STUB_LINE = re.compile(r"^[^#\n]*\btodo\(\) *# replace this line", re.M)
 LARGEST = 200_000  # characters of one answer
 LARGEST_FILE = 50_000_000  # bytes
 
@@ -31,12 +33,19 @@ class Submission:
 def read(path: Path) -> Submission:
     """Read a notebook of any version. Raises Unreadable."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise Unreadable(f"it has {path.stat().st_size / 1e6:.0f} MB, more than 50 MB")
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would be read for ever
+            raise Unreadable("it is no file")
+        if about.st_size > LARGEST_FILE:
+            raise Unreadable(f"it has {about.st_size / 1e6:.0f} MB, more than 50 MB")
+        text = path.read_text(encoding="utf-8-sig")
+        if not text.strip():
+            raise Unreadable("it is empty")
         # Not nbformat.read: it refuses ids that occur twice, and a copied cell has one.
-        notebook = nbformat.convert(reader.reads(path.read_text(encoding="utf-8")), 4)
+        notebook = nbformat.convert(reader.reads(text), 4)
         if not isinstance(notebook.get("cells"), list):
             raise Unreadable("it is JSON, but no notebook: it has no cells")
+        return _submission(path, notebook)
     except FileNotFoundError:
         raise Unreadable("there is no such file") from None
     except OSError as error:
@@ -45,14 +54,17 @@ def read(path: Path) -> Submission:
         raise
     except Exception as error:  # nbformat raises many kinds for a damaged file
         raise Unreadable(f"it cannot be read as a notebook ({type(error).__name__})") from None
-    cells = notebook.cells
+
+
+def _submission(path: Path, notebook) -> Submission:
+    cells = [cell for cell in notebook.cells if isinstance(cell, dict)]
     answers, notes = answers_in(cells)
     counts = Counter(exercise[:2] for exercise in [*answers, *notes])
-    said = _looplab(notebook).get("chapter", "")
-    chapter = counts.most_common(1)[0][0] if counts else str(said)
-    everything = "\n".join(_source(cell) for cell in cells)
-    named = STUDENT.search(everything)
-    return Submission(chapter, named[1] if named else student_of(path), answers, notes)
+    said = str(_looplab(notebook).get("chapter", ""))
+    chapter = counts.most_common(1)[0][0] if counts else said
+    named = [name.strip() for cell in cells for name in STUDENT.findall(_source(cell))]
+    student = next((printable(name)[:200] for name in named if name), printable(student_of(path)))
+    return Submission(chapter if re.fullmatch(r"\d\d", chapter) else "", student, answers, notes)
 
 
 def student_of(path: Path) -> str:
@@ -62,6 +74,15 @@ def student_of(path: Path) -> str:
     ('ada', 'ada')
     """
     return path.parent.name if re.match(r"\d\d_", path.stem) and path.parent.name else path.stem
+
+
+def printable(text: str) -> str:
+    r"""The text in one line that any terminal and file can take.
+
+    >>> printable("a\nb\x1b[31m\udcff é")
+    'a b?[31m? é'
+    """
+    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
 
 
 def answers_in(cells) -> tuple[dict[str, str], dict[str, str]]:
@@ -89,27 +110,35 @@ def answers_in(cells) -> tuple[dict[str, str], dict[str, str]]:
     for exercise, pieces in found.items():
         written = [piece for piece in pieces if not is_stub(piece)] or pieces[:1]
         source = "\n".join(written)
+        if not re.fullmatch(r"\d\d\.\d+", exercise):
+            continue
         if len(source) > LARGEST:
             notes[exercise] = f"the answer has {len(source)} characters, more than {LARGEST}"
-        elif exercise:
+        else:
             answers[exercise] = source
     return answers, {exercise: why for exercise, why in notes.items() if exercise not in answers}
 
 
 def is_stub(source: str) -> bool:
-    """True where nothing was written: the stub's line is still there.
+    """True where nothing was written: the stub's line is still there, and nothing defined twice.
 
     >>> is_stub("def f(x):\\n    return todo()  # replace this line")
     True
+    >>> is_stub("def f(x):\\n    # return todo()  # replace this line\\n    return x")
+    False
     """
-    return "todo()  # replace this line" in source
+    named = re.findall(r"^(?:def|class) +(\w+)|^(\w+) *=", source, re.M)
+    return bool(STUB_LINE.search(source)) and len(set(named)) == len(named)
 
 
 def _looplab(part) -> dict:
-    about = part.get("metadata", {}).get("looplab", {})
+    about = part.get("metadata")
+    about = about.get("looplab") if isinstance(about, dict) else None
     return about if isinstance(about, dict) else {}
 
 
 def _source(cell) -> str:
     source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(map(str, source))
+    if isinstance(source, list):
+        return "".join(map(str, source))
+    return source if isinstance(source, str) else ""

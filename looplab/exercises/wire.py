@@ -1,0 +1,175 @@
+"""Frames between a notebook that is being graded and the grader, and values that carry no code.
+
+What comes from the notebook is JSON: a learner's process can send whatever it likes, and nothing
+of it is ever executed. Tensors travel as their bytes; of any other object only its type's name.
+"""
+
+import base64
+import json
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LARGEST = 16 * 2**20  # bytes of one frame; what checks exchange is a few kilobytes
+DTYPES = {
+    str(dtype): dtype
+    for dtype in (
+        torch.bool,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.bfloat16,
+        torch.float16,
+        torch.float32,
+        torch.float64,
+    )
+}
+
+
+class Refused(ValueError):
+    """A value or frame that is too large or makes no sense."""
+
+
+def listen(folder: Path) -> tuple[socket.socket, str]:
+    """A listening socket and the address that `connect` takes; a file in `folder` where it can."""
+    if hasattr(socket, "AF_UNIX"):
+        server, address = socket.socket(socket.AF_UNIX), str(folder / "desk")
+        server.bind(address)
+    else:
+        server = socket.socket(socket.AF_INET)
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    server.listen(8)
+    return server, address
+
+
+def connect(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if host == "127.0.0.1":
+        return socket.create_connection((host, int(port)))
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(address)
+    return client
+
+
+def send(to: socket.socket, data: bytes):
+    if len(data) > LARGEST:
+        raise Refused(f"the answer returns more than {LARGEST // 2**20} MB")
+    to.sendall(struct.pack(">I", len(data)) + data)
+
+
+def receive(source: socket.socket) -> bytes:
+    """The next frame. Raises ConnectionError at the end, Refused for one that is too large."""
+    (size,) = struct.unpack(">I", _exactly(source, 4))
+    if size > LARGEST:
+        raise Refused(f"a frame of {size} bytes")
+    return _exactly(source, size)
+
+
+def _exactly(source: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = source.recv(min(size - len(data), 2**16))
+        if not piece:
+            raise ConnectionError("the other side has gone")
+        data += piece
+    return bytes(data)
+
+
+class Foreign:
+    """Stands for an object that cannot travel; a subclass of it carries the object's type name."""
+
+
+def encode(value: Any) -> Any:
+    """A value as plain JSON.
+
+    >>> encode((1, None)), decode(encode({"a": [1.5, "x"]}))
+    ({'tuple': [1, None]}, {'a': [1.5, 'x']})
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Tensor):
+        return _tensor(value)
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
+    return {"foreign": type(value).__name__[:80]}
+
+
+def _tensor(value: Tensor) -> dict:
+    try:
+        plain = value.detach().as_subclass(Tensor).cpu().contiguous()
+        data = plain.flatten().view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+        if len(data) > LARGEST // 2:
+            raise Refused(f"the answer returns a tensor of {len(data)} bytes")
+        if str(plain.dtype) in DTYPES:
+            return {
+                "tensor": base64.b64encode(data).decode(),
+                "dtype": str(plain.dtype),
+                "shape": list(plain.shape),
+                "grad": value.requires_grad,
+            }
+    except (RuntimeError, NotImplementedError, TypeError):
+        pass  # sparse, meta, complex: no check takes them
+    return {"foreign": "Tensor"}
+
+
+def decode(told: Any) -> Any:
+    """The value that was encoded. Raises Refused for anything else."""
+    try:
+        return _decode(told)
+    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise Refused(f"a value that makes no sense: {error}") from None
+
+
+def _decode(told: Any) -> Any:
+    if told is None or isinstance(told, bool | int | float | str):
+        return told
+    if isinstance(told, list):
+        return [_decode(item) for item in told]
+    if "tuple" in told:
+        return tuple(_decode(item) for item in told["tuple"])
+    if "dict" in told:
+        return {_decode(key): _decode(item) for key, item in told["dict"]}
+    if "tensor" in told:
+        dtype, shape = DTYPES[told["dtype"]], [int(size) for size in told["shape"]]
+        data = bytearray(base64.b64decode(told["tensor"], validate=True))
+        if not data:
+            return torch.zeros(shape, dtype=dtype)
+        value = torch.frombuffer(data, dtype=dtype).reshape(shape)
+        return value.requires_grad_() if told["grad"] and dtype.is_floating_point else value
+    return type(str(told["foreign"]), (Foreign,), {})()
+
+
+def dumps(message: dict) -> bytes:
+    return json.dumps(message).encode()
+
+
+def loads(data: bytes) -> dict:
+    """A message; raises Refused for what is no JSON object."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"a message that cannot be read: {error}") from None
+    if not isinstance(message, dict):
+        raise Refused("a message that is no object")
+    return message
+
+
+def desk() -> str | None:
+    """The address of the grader's desk, where a grader runs this notebook."""
+    return os.environ.get("LOOPLAB_DESK")
