@@ -1,15 +1,16 @@
-"""What leading multipliers cost: Arnoldi on products against the whole Jacobian and its spectrum.
+"""What stability costs: products with the Jacobian against all of it, many starts against one.
 
-    python benchmarks/bench_stability.py [256 512 1024 8192]
+    python benchmarks/bench_stability.py [256 512 1024 8192 paths]
 
 Sizes are the numbers in a state. Dense is quicker at 256, grows with the third power and is left
-out at 8192, where it would take minutes.
+out at 8192, where it would take minutes. `paths`: exponents, basins and solvers.
 """
 
 import statistics
 import sys
 from dataclasses import dataclass
 
+import scipy.optimize
 import torch
 from timing import interleave, show
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -92,9 +93,84 @@ def error(size, seed):
     return abs(stability.leading_multipliers(step, state, 1)[0].abs() / exact - 1).item()
 
 
+def exponents_by_dense(step, state, loops, count):
+    """Lyapunov exponents with the whole Jacobian of every loop."""
+    directions, growth = torch.eye(state.numel())[:, :count], []
+    with sdpa_kernel(SDPBackend.MATH):
+        for _ in range(loops):
+            jacobian = torch.func.jacrev(step)(state).reshape(state.numel(), -1)
+            directions, stretch = torch.linalg.qr(jacobian @ directions)
+            growth.append(stretch.diagonal().abs().log())
+            state = plain(step, state)
+    return torch.stack(growth).mean(0)
+
+
+def one_by_one(step, starts, loops):
+    """Each start run alone, then compared with the point of every basin found so far."""
+    found = []
+    for state in starts:
+        for _ in range(loops):
+            before, state = state, plain(step, state[None])[0]
+        moving = (state - before).norm() > 1e-4 * state.norm()
+        if not moving and all((state - point).norm() > 1e-3 * state.norm() for point in found):
+            found.append(state)
+    return found
+
+
+def paths(rounds=5):
+    step, state = loop_at_rest(SIZES["512"])
+    cases = {
+        "whole Jacobian of every loop": lambda: exponents_by_dense(step, state, 8, 4),
+        "lyapunov_exponents": lambda: stability.lyapunov_exponents(step, state, 8, 4),
+    }
+    title = "4 Lyapunov exponents over 8 loops, 512 numbers"
+    show(
+        title,
+        interleave(cases, rounds),
+        "whole Jacobian of every loop",
+        {"lyapunov_exponents": 0.5},
+    )
+    starts = torch.randn(32, *state.shape[1:], generator=torch.Generator().manual_seed(0))
+    cases = {
+        "one start after the other": lambda: one_by_one(step, starts, 30),
+        "basins": lambda: stability.basins(step, starts, 30),
+    }
+    title = "32 starts, 30 loops"
+    show(title, interleave(cases, rounds), "one start after the other", {"basins": 0.5})
+    solvers()
+
+
+def solvers(tolerance=1e-6):
+    """Evaluations, not time, of a map with a known point; beside them what a user would call."""
+    slow = torch.linspace(0, 0.98, 256, dtype=torch.float64)
+    start = torch.zeros(256, dtype=torch.float64)
+    count = 0
+
+    def residual(z):
+        nonlocal count
+        count += 1
+        return z * (slow.numpy() - 1) + 1
+
+    try:
+        # The same stop as ours: the residual's length in units of the first step's.
+        limit = {"f_tol": tolerance * len(start) ** 0.5, "tol_norm": lambda f: (f @ f) ** 0.5}
+        scipy.optimize.anderson(residual, start.numpy(), alpha=1, line_search=None, **limit)
+        told = str(count)
+    except scipy.optimize.NoConvergence:
+        told = f"none in {count}"
+    found = stability.compare_solvers(lambda z: slow * z + 1, start, tolerance=tolerance)
+    print("\nevaluations until a linear map with multipliers from 0 to 0.98 is at rest")
+    for method, solution in found.items():
+        print(f"  {method:44s} {solution.verdict}")
+    print(f"  {'scipy.optimize.anderson':44s} {told}")
+
+
 def main(names):
     torch.set_num_threads(1)
-    for name in names or SIZES:
+    for name in names or [*SIZES, "paths"]:
+        if name == "paths":
+            paths()
+            continue
         size = SIZES[name]
         title = f"{name}: width {size.width}, {size.tokens} tokens"
         seconds = interleave(
