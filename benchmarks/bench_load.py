@@ -71,7 +71,7 @@ MODELS = {
     "ouro": (OURO, torch.bfloat16, {}),
     "llama": (LLAMA, torch.bfloat16, {"model.embed_tokens.weight": None}),
 }
-TIME_BOUND, MEMORY_BOUND = 1.6, 1.10
+TIME_BOUND, MEMORY_BOUND = 1.3, 1.10
 
 
 def write(model, folder):

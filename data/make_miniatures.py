@@ -171,9 +171,8 @@ def results(model: LoopedTransformer) -> dict:
         loss = F.cross_entropy(logits.flatten(0, 1), test.targets.flatten())
         losses[loops] = round(loss.item(), 4)
         hit = logits.argmax(-1) == test.targets
-        right[loops] = [
-            round(hit[test.difficulty == steps].float().mean().item(), 4) for steps in range(6)
-        ]
+        asked = [hit[test.difficulty == steps] for steps in range(6)]
+        right[loops] = [round(one.float().mean().item(), 4) if len(one) else None for one in asked]
     return {"loss by loops": losses, "answers right by loops, for 0 to 5 steps": right}
 
 
@@ -217,7 +216,9 @@ def make(name: str) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         "licence": "MIT, as the rest of looplab",
     }
-    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    (folder / "card.json").write_text(
+        json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     (folder / "README.md").write_text(readme(card, said), encoding="utf-8")
     print(name, f"{seconds:.0f} s", card["loss by loops"], flush=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 from torch import Tensor
 
 # Okabe and Ito's colours, told apart with any colour vision; line style and marker say it again.
@@ -45,7 +46,13 @@ class Picture:
             self.figure.savefig(
                 buffer, format="png", dpi=DPI, bbox_inches="tight", metadata=metadata
             )
-        return buffer.getvalue()
+        # 256 colours are enough for lines and for one colour map, and take a quarter of the bytes,
+        # which every notebook carries.
+        small = io.BytesIO()
+        with Image.open(buffer) as image:
+            few = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=0)
+            few.save(small, format="png", optimize=True, dpi=(DPI, DPI))
+        return small.getvalue()
 
     def save(self, path):
         """Write the figure as PNG."""
@@ -268,6 +275,40 @@ def pattern_distances(distances: Mapping[str, Tensor], layers: int):
         figure.colorbar(shown, ax=grid[0], label="distance of patterns")
     alt = "Distances between the attention patterns of all loops and layers. " + "; ".join(told)
     return Picture(figure, alt + ".", dict(distances))
+
+
+def stages(panels: Mapping[str, Mapping[str, Tensor]]):
+    """Quantities [loop, layer] of several models, one panel each, along the layers as they run.
+
+    A loop is one unit of x, and its layers share it out, so that models with other numbers of
+    layers can be compared. Source: the grouping "by realized depth" of arXiv 2604.11791, figures 7
+    to 9.
+    """
+    rows, told = -(-len(panels) // 2), []
+    with drawing(8.4, 2.3 * rows + 0.3, columns=2, rows=rows, squeeze=False, sharex=True) as (
+        figure,
+        grid,
+    ):
+        cells = grid.flatten()
+        for panel, (title, models) in zip(cells, panels.items(), strict=False):
+            for n, (name, table) in enumerate(models.items()):
+                table = torch.as_tensor(table).float()
+                loops, layers = table.shape
+                at = np.arange(loops * layers) / layers + 1
+                line = table.flatten().numpy()
+                panel.plot(at, line, label=name, marker=MARKERS[n % 7], ms=3.5, **_look(n))
+                told.append(
+                    f"{title} of {name} lies between {line.min():.2g} and {line.max():.2g}, in "
+                    f"loop {loops} between {table[-1].min():.2g} and {table[-1].max():.2g}"
+                )
+            panel.set(title=title)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for unused in cells[len(panels) :]:
+            unused.set_visible(False)
+        figure.supxlabel("loop, and its layers inside", fontsize=10)
+        figure.legend(*cells[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    alt = "Along the layers in the order in which they run. "
+    return Picture(figure, alt + "; ".join(told) + ".", dict(panels))
 
 
 def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] | None = None):

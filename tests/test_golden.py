@@ -6,6 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from looplab import measure, trace, zoo
+from looplab.model import Cache
 
 TOLERANCE = {"rtol": 0, "atol": 2e-4}
 both_loop_counts = pytest.mark.parametrize("loops", [4, 7])
@@ -40,6 +41,21 @@ def test_every_state_and_the_logits_are_the_official_ones(golden, loops):
     else:
         assert_close(run.start, expected["embedding"], **TOLERANCE)
         assert_close(run.loop_ends, official["loop_hidden"], **TOLERANCE)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 11, [5, 1, 4, 1]], ids=["one by one", "chunks"])
+@both_loop_counts
+def test_a_cache_changes_nothing(golden, loops, sizes):
+    model, tokens, expected = golden
+    state, cache = expected.get("initial_state"), Cache(model, 2, loops)
+    whole = model(tokens, loops, state=state).logits
+    states = [None] * len(sizes) if state is None else state.split(sizes, dim=1)
+    with torch.no_grad():
+        parts = [
+            model(part, loops, state=begin, cache=cache).logits
+            for part, begin in zip(tokens.split(sizes, dim=1), states, strict=True)
+        ]
+    assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=1e-5)
 
 
 @both_loop_counts

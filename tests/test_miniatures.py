@@ -27,6 +27,7 @@ def test_files_are_small_and_are_those_of_the_card(name):
     assert len(data) == card["bytes"] < 2 * 10**6
     assert hashlib.sha256(data).hexdigest() == card["sha256"]
     assert card["cpu seconds"] <= 180
+    assert "NaN" not in (folder / "card.json").read_text()  # which is no JSON
 
 
 @each

@@ -65,6 +65,16 @@ FIGURES = {
         ),
         ["share right against loops", "model, rule: from 0.50 at 2.0 to 1.00 at 4.0"],
     ),
+    "stages": (
+        lambda: plots.stages(
+            {
+                "mixing": {"looped": [[1.0, 2.0], [1.0, 4.0]], "control": [[1.0, 0.5]]},
+                "length": {"looped": [[1.0, 2.0], [1.0, 2.0]], "control": [[3.0, 3.0]]},
+                "sinks": {"looped": [[0.0, 0.0], [0.0, 0.0]], "control": [[0.0, 1.0]]},
+            }
+        ),
+        ["mixing of looped lies between 1 and 4, in loop 2 between 1 and 4", "length of control"],
+    ),
     "cycle": (
         lambda: plots.cycle(measure.cycle_pca(circle()), "A triangle"),
         ["A triangle", "the 3 layers end on points 3 to 5 apart", "by more than 0.0001"],

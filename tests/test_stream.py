@@ -181,3 +181,17 @@ def test_extreme_patterns():
     assert measure.mixing_score(sink) == 0
     assert measure.sink_rate(sink[None]) == 1
     assert measure.colsum_concentration(torch.ones(1, 1)) == 1  # a single token
+
+
+def test_entropy_of_the_states_follows_the_definition():
+    draw = torch.Generator().manual_seed(0)
+    for tokens, width in ((5, 12), (12, 5)):
+        x = torch.randn(3, tokens, width, generator=draw)
+        shares = torch.linalg.svdvals(x.double()).square()
+        shares = shares / shares.sum(-1, keepdim=True)
+        right = -(shares * shares.log()).sum(-1).float()
+        assert_close(measure.residual_entropy(x), right)
+    assert_close(measure.residual_entropy(torch.eye(4)), torch.tensor(4.0).log())
+    assert measure.residual_entropy(torch.ones(6, 3)) < 1e-6
+    with pytest.raises(ValueError, match=r"expected \[..., token, width\]"):
+        measure.residual_entropy(torch.ones(3))

@@ -228,6 +228,16 @@ def test_a_released_model_reads_text(tmp_path, capsys):
     torch.testing.assert_close(first.norm, right.norm(dim=-1))
 
 
+def test_a_miniature_is_known_by_name(tmp_path):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"text": "ann in barn ann ?"}\n')
+    assert run(prompts, tmp_path / "out", "--dtype", "float32") == 2  # hero reads no text
+    arguments = command(prompts, tmp_path / "out", model="ouro-mini", loops=3)
+    assert main([str(one) for one in arguments]) == 0
+    (kept,) = (tmp_path / "out").glob("*.safetensors")
+    assert Stream.load(kept).tokens.tolist() == [[4, 1, 17, 4, 3]]
+
+
 def add_tokenizer(folder: Path):
     from tokenizers import Tokenizer, models, pre_tokenizers
 

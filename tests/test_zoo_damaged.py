@@ -241,7 +241,13 @@ def test_a_variant_of_ouro_that_we_do_not_have(folder, key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("injection_type", "add"), ("test_time_noise", 0.1), ("bias", True)]
+    ("key", "value"),
+    [
+        ("injection_type", "add"),
+        ("test_time_noise", 0.1),
+        ("bias", True),
+        ("num_key_value_heads", 2),
+    ],
 )
 def test_a_variant_of_huginn_that_we_do_not_have(huginn, key, value):
     say(huginn, **{key: value})

@@ -49,6 +49,7 @@ from looplab.measure.stages import (
     colsum_concentration,
     column_share,
     mixing_score,
+    residual_entropy,
     sink_rate,
     sink_score,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "path_independence",
     "query_key_norm",
     "relative_step",
+    "residual_entropy",
     "rotation_residual",
     "settling_loop",
     "sink_rate",

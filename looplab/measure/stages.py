@@ -92,6 +92,28 @@ def mixing_score(attention: Tensor) -> Tensor:
     return scores.view(attention.shape[:-2])
 
 
+def residual_entropy(states: Tensor) -> Tensor:
+    """How many directions the tokens' states share out among them: [..., token, width] -> [...].
+
+    Entropy in nats of the eigenvalues of X X^T, scaled to sum to one: 0 where all states lie on
+    one line, at most log(token). It is not centred: a part that all tokens have in common counts.
+    Computed in float64, from the smaller of the two Gram matrices.
+
+    Source: matrix-based entropy, Skean et al., arXiv 2502.02013, with alpha = 1.
+
+    >>> residual_entropy(torch.stack((torch.ones(2, 3), torch.eye(3)[:2])))
+    tensor([0.0000, 0.6931])
+    """
+    if states.dim() < 2:
+        raise ValueError(f"states have shape {tuple(states.shape)}: expected [..., token, width]")
+    x = states.double()
+    if x.shape[-2] > x.shape[-1]:  # X^T X has the same eigenvalues but zeros
+        x = x.mT
+    values = torch.linalg.eigvalsh(x @ x.mT).clamp_min(0)
+    total = values.sum(-1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+    return _entropy(values / total).abs().to(states.dtype)  # rounding may leave -1e-16
+
+
 def _entropy(share: Tensor) -> Tensor:
     # 0 log 0 = 0; clamping, and everything in place, costs half of torch.special.entr.
     terms = share.clamp_min(torch.finfo(share.dtype).tiny).log_().mul_(share)

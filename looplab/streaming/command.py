@@ -3,7 +3,8 @@
     looplab trace MODEL --prompts FILE --loops N --out DIR [--dtype] [--device] [--batch]
     torchrun --nproc-per-node 8 -m looplab trace MODEL ...
 
-MODEL is a checkpoint of the course, such as hero, a folder of a released model, or its hub id.
+MODEL is a checkpoint or a miniature of the course, such as hero or ouro-mini, a folder of a
+released model, or its hub id.
 FILE has one prompt per line, {"tokens": [...]} or {"text": "..."}. Killed or interrupted, the same
 command goes on where it was. Under torchrun each process takes its share of the prompts; they need
 nothing of each other but the folder DIR.
@@ -113,12 +114,16 @@ def _load(name: str, dtype: torch.dtype, device: torch.device):
     if name in checkpoints.names():
         return checkpoints.load(name).to(device, dtype), no_tokenizer(name)
     from looplab import zoo
+    from looplab.zoo import miniatures
     from looplab.zoo.source import find
 
+    if name in miniatures.names():
+        name = str(miniatures.folder(name))
     if not Path(name).expanduser().is_dir() and "/" not in name:
         raise ValueError(
             f"no checkpoint and no folder {name!r}: the checkpoints are "
-            f"{', '.join(checkpoints.names())}; a hub id is like ByteDance/Ouro-1.4B"
+            f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; a "
+            "hub id is like ByteDance/Ouro-1.4B"
         )
     return zoo.load(name, dtype=dtype, device=device), tokenizer(str(find(name)))
 
@@ -157,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         "process takes its share of the prompts.",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a checkpoint such as hero, a model's folder, or a hub id"
+        "model", metavar="MODEL", help="hero, ouro-mini, a model's folder, or a hub id"
     )
     parser.add_argument(
         "--prompts",

@@ -57,6 +57,8 @@ def _config(config: ConfigFile, form: str) -> LoopedConfig:
     config.must_be("mlp_class_name", "GatedMLP")
     config.must_be("bias", False)
     config.must_be("test_time_noise", 0)
+    if config["qk_bias"]:  # official code adds a bias of n_heads rows to the keys too
+        config.must_be("num_key_value_heads", config["n_heads"])
     huginn = form == "residual_sandwich"
     # The retrofits carry Huginn's rope_base too, unused.
     theta, scaling = (float(config["rope_base"]), None) if huginn else rope(config)
