@@ -26,6 +26,7 @@ MARKS = re.compile(
     r"^(?P<indent> *)# --- solution\n(?P<solution>.*?)^ *# --- stub\n(?P<stub>.*?)^ *# --- end\n?",
     re.M | re.S,
 )
+CHAPTERS = "<!-- chapters -->"  # in a text cell: a table of all chapters but the first
 LEFT = re.compile(r"^ *# --- (solution|stub|end)\b", re.M)
 # In front of every chapter's imports. Colab opens a notebook without the course around it.
 SET_UP = """\
@@ -99,10 +100,7 @@ def make(source: Path, edition: str) -> nbformat.NotebookNode:
     import jupytext
 
     read = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
-    about = read.metadata.get("looplab")
-    if not about or not {"chapter", "title", "minutes", "needs", "learn"} <= set(about):
-        raise SourceError(f"{source.name}: the header needs chapter, title, minutes, needs, learn")
-    about = {**about, "edition": edition}
+    about = {**header(source), "edition": edition}
     cells, seen, answered, checked = [], set(), set(), set()
     for number, cell in enumerate(read.cells):
         said = dict(cell.metadata)
@@ -162,6 +160,17 @@ def make(source: Path, edition: str) -> nbformat.NotebookNode:
     return notebook
 
 
+def header(source: Path) -> dict:
+    """What a source says of its chapter. Raises SourceError if something is missing."""
+    import jupytext
+
+    text = source.read_text(encoding="utf-8").partition("\n# %%")[0]
+    about = jupytext.reads(text, fmt="py:percent").metadata.get("looplab")
+    if not about or not {"chapter", "title", "minutes", "needs", "learn"} <= set(about):
+        raise SourceError(f"{source.name}: the header needs chapter, title, minutes, needs, learn")
+    return dict(about)
+
+
 def one_edition(text: str, edition: str, where: str) -> str:
     """The answer cell with its solution or with its stub."""
 
@@ -184,9 +193,11 @@ def one_edition(text: str, edition: str, where: str) -> str:
 
 
 def prose(text: str, source: Path, edition: str, first: bool) -> str:
-    """Markdown with what depends on the edition: badges under the title, links to solutions."""
+    """Markdown with what is made here: badges under the title, links to solutions, the chapters."""
     if edition == "solved":
         text = text.replace("](solved/", "](")
+    if CHAPTERS in text:
+        text = text.replace(CHAPTERS, chapter_list())
     if first:
         title, _, rest = text.partition("\n")
         text = f"{title}\n\n{badges(source, edition)}\n{rest}"
@@ -307,13 +318,23 @@ def chapter_table() -> str:
         "| chapter | minutes | needs | you will be able to | open |\n|---|---|---|---|---|\n",
     ]
     for source in sources():
-        about = make(source, "unsolved").metadata["looplab"]
+        about = header(source)
         link = f"[{about['chapter']} {about['title']}](chapters/{source.stem}.ipynb)"
         rows.append(
             f"| {link} | {about['minutes']} | {about['needs']} | {about['learn']} | "
             f"{badges(source)} |\n"
         )
     return "".join(rows)
+
+
+def chapter_list() -> str:
+    """The chapters after the first, for a reader of the first."""
+    rows = ["| chapter | you will be able to | minutes |\n|---|---|---|"]
+    for source in sources()[1:]:
+        about = header(source)
+        link = f"[{about['chapter']} {about['title']}]({source.stem}.ipynb)"
+        rows.append(f"| {link} | {about['learn']} | {about['minutes']} |")
+    return "\n".join(rows)
 
 
 def refreshed() -> dict[Path, str]:

@@ -36,6 +36,11 @@ class Finding:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="looplab doctor", description=__doc__.split("\n")[0])
     parser.parse_args(arguments)
+    return int(report() > 0)
+
+
+def report() -> int:
+    """Print all findings with their remedies; returns the number of problems."""
     findings = list(examine())
     for one in findings:
         print(f"{one.level:8s} {one.what:9s} {one.told}")
@@ -44,7 +49,7 @@ def main(arguments: list[str]) -> int:
     problems = sum(one.level == "problem" for one in findings)
     counted = "1 problem" if problems == 1 else f"{problems} problems"
     print(counted if problems else "Nothing in the way.")
-    return int(problems > 0)
+    return problems
 
 
 def glance():
@@ -53,7 +58,7 @@ def glance():
     for one in problems:
         print(f"{one.what}: {one.told}\n  -> {one.remedy}")
     if problems:
-        print("`!looplab doctor` in a cell, or `looplab doctor` in a terminal, says more.")
+        print("doctor.report() in a cell says more.")
 
 
 def examine() -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def rack(configs: Mapping[str, LoopedConfig]):
         _blank(axes, -0.8, most - 0.2, -len(rows) + 0.1, 0.75)
         for at, (name, letters) in enumerate(rows.items()):
             config, own = configs[name], len(set(letters))
-            shape = f"  {config.notation}" if config.tied else ""
+            shape = f"  {config.notation.replace('_I', '$_I$')}" if config.tied else ""
             head = f"{name}{shape}   {own} layers of weights, {len(letters)} run"
             axes.text(-0.55, 0.42 - at, head, fontsize=9, va="center")
             for n, letter in enumerate(letters):
@@ -63,6 +63,7 @@ def rack(configs: Mapping[str, LoopedConfig]):
     told = [
         f"{name} runs {len(letters)} layers with {len(set(letters))} different sets of weights, "
         + " ".join(letters)
+        + ("" if configs[name].injection == "none" else ", the input handed in with every loop")
         for name, letters in rows.items()
     ]
     return plots.Picture(figure, "Layers in the order they run: " + "; ".join(told) + ".", rows)

@@ -152,6 +152,19 @@ def test_links_and_badges_suit_the_edition(course):
     assert "badge" not in cell(solved, "only-solved").source
 
 
+def test_the_first_chapter_lists_the_others(course):
+    source = course(
+        'id="only-solved" edition="solved"\n', 'id="only-solved"\n# <!-- chapters -->\n#\n'
+    )
+    other = source.with_name("02_small.py")
+    text = source.read_text(encoding="utf-8").replace('"01"', '"02"').replace("Tiny", "Small")
+    other.write_text(text.replace("# <!-- chapters -->\n", ""), encoding="utf-8")
+    listed = cell(build.make(source, "unsolved"), "only-solved").source
+    assert listed.startswith("| chapter | you will be able to | minutes |\n|---|---|---|\n")
+    assert "\n| [02 Small](02_small.ipynb) | add one | 5 |\n" in listed
+    assert "Tiny" not in listed
+
+
 def test_making_is_repeatable(course):
     assert build.make(course(), "solved") == build.make(course(), "solved")
 

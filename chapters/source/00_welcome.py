@@ -27,11 +27,15 @@
 # A notebook is a column of cells. Click into the grey cell below and press **Shift+Enter**: it
 # runs, and the next cell is selected. Do this cell after cell, from top to bottom. The outputs that
 # you see already are ours, from the last time we ran it.
+#
+# The first cell of every chapter begins with the same few lines. They fetch the course where it is
+# missing, as on Colab, and they speak up if something on this machine is in the way. You need not
+# read them.
 
 # %% id="set-up"
 import torch
 
-from looplab import checkpoints, plots, sketch, tasks, trace
+from looplab import checkpoints, passport, plots, sketch, tasks, trace
 from looplab.exercises import check, scoreboard, todo, whose
 from looplab.widgets import LoopMicroscope
 
@@ -246,42 +250,41 @@ plots.mark(picture, whose("00.2"))
 # ## Where your work is
 #
 # Your answers are in the notebook file itself, and JupyterLab saves it every two minutes, or when
-# you press Ctrl+S (Cmd+S on a Mac). Nothing in looplab writes to your notebooks: running, checking
-# and grading leave them alone, and the command that rebuilds the chapters refuses to overwrite one
-# that holds answers. When you update the course with git, git refuses too, and says so.
+# you press Ctrl+S (Cmd+S on a Mac). Running, checking and grading leave your notebooks alone, and
+# the command that rebuilds the chapters refuses to overwrite one that holds answers. When you
+# update the course with git, git refuses too, and says so.
 #
-# On Colab, choose *File, Save a copy in Drive* before you start. Binder forgets everything when you
-# leave: download the notebook first.
+# **Colab and Binder forget.** On Colab, choose *File, Save a copy in Drive* before you start.
+# Binder drops everything some minutes after you leave. For both there is a *progress passport*: one
+# small file with all answers that you checked. Take the `# ` away in front of the next line, run
+# it, and follow the link to download the file. Every chapter's scoreboard reminds you of it.
+
+# %% id="passport"
+# passport.save()
+
+# %% [markdown] id="restoring"
+# In a new session, drag the file into the file browser beside the notebooks, and run
+# `passport.restore()`. It says what you passed, and writes a fresh copy of each chapter with your
+# answers in their cells, called `00_welcome-restored.ipynb` and so on. It overwrites nothing, and
+# runs none of your code until you do. Passports from several sessions are joined.
 #
 # If a page behaves strangely, *Kernel, Restart Kernel and Run All Cells* brings it back to order.
+# `doctor.report()` looks at the machine, and names a remedy for whatever it finds.
+#
 # If you are graded, your teacher collects the notebook file; only the answer cells count. They are
 # found by their line `# exercise 00.1`, so leave that line in place.
 #
 # ## The chapters
 #
-# | chapter | what happens there | minutes |
-# |---|---|---|
-# | [01 Loop a block][c01] | write a loop in PyTorch; weights, depth, gradient; a first cycle | 55 |
-# | [02 Train a tiny loop][c02] | train one in seconds; its staircase; overthinking | 50 |
-# | [03 Watch fixed points form][c03] | measure rest, see the cycle, rotate it | 50 |
-# | [04 Attention settles][c04] | attention across loops; freeze it | 55 |
-# | [05 What makes a fixed point][c05] | norms, injection, multipliers: which loops rest | 60 |
-# | [06 Orbits, sliders and overthinking][c06] | loops that do not rest; when to stop | 60 |
-#
-# [c01]: 01_loop_a_block.ipynb
-# [c02]: 02_train_a_tiny_loop.ipynb
-# [c03]: 03_watch_fixed_points_form.ipynb
-# [c04]: 04_attention_settles.ipynb
-# [c05]: 05_what_makes_a_fixed_point.ipynb
-# [c06]: 06_orbits_sliders_and_overthinking.ipynb
+# <!-- chapters -->
 #
 # **Little time?**
 #
 # - *One hour:* chapter 03. It stands on its own.
 # - *An afternoon:* 01, 02, 03, in this order.
 # - *You know transformers well:* skim the text of 01, do 02.4 and 03.4, then 05.
-# - *You have a model of your own to look into:* 03 for the measurements, then 06 for what can go
-#   wrong with them.
+# - *You have a model of your own to look into:* 03 for the measurements, 06 for what can go wrong
+#   with them, then 10.
 
 # %% [markdown] id="key-points"
 # ## Key points

@@ -284,13 +284,11 @@ config = LoopedConfig(
 )
 torch.manual_seed(0)
 model = LoopedTransformer(config)
-core = model.cores[0]
 forests = tasks.find_root(64, torch.Generator().manual_seed(7), max_depth=8)
 with torch.no_grad():
     embedded = model.encode(forests.tokens)
-    where = model._geometry(embedded)
-    layers = [lambda z, layer=layer: layer(z, where, None, 0, 0, "core") for layer in core.layers]
-    mine = run_loop(layers, core.injection.mix, embedded, 6)
+    _, layers = model.core_parts(embedded)  # the layers as functions of the state
+    mine = run_loop(layers, model.cores[0].injection.mix, embedded, 6)
     theirs = model(forests.tokens, 6, every_loop=True).loop_states
 print(f"largest difference after six loops: {(mine - theirs).abs().max().item():.0e}")
 
@@ -446,13 +444,13 @@ gradient_by_pass = check("01.4", gradient_by_pass)
 
 
 # %% id="gradient-measure"
-name = "layers.0.mlp.up.weight"  # any weight of the core will do
-weight = core.get_parameter(name)
+name = "cores.0.layers.0.mlp.up.weight"  # any weight of the core will do
+weight = model.get_parameter(name)
 
 
 def one_pass(z, weight):
-    """A pass of the core with another tensor in the place of one weight."""
-    return functional_call(core, {name: weight}, (z, embedded, where, None, 0, 0))
+    """One pass from the state z, with another tensor in the place of one weight."""
+    return functional_call(model, {name: weight}, (forests.tokens, 1), {"state": z}).state
 
 
 def loss_of(z):
@@ -475,7 +473,7 @@ worst = max(
         (sum(copies[f"cores.{loop}.{key}"].grad for loop in range(6)) - shared.grad).norm()
         / shared.grad.norm()
     ).item()
-    for key, shared in core.named_parameters()
+    for key, shared in model.cores[0].named_parameters()
 )
 print(f"the same with the unrolled twin, worst of all weights of the core: {worst:.0e}")
 picture = plots.bars(
@@ -486,22 +484,27 @@ plots.mark(picture, whose("01.4"))
 
 # %% id="gradient-seeds"
 print("length of a pass's gradient / length of the sum, passes 1 to 6")
-for seed in range(3):
-    torch.manual_seed(seed)
-    model = LoopedTransformer(config)
-    core = model.cores[0]
-    with torch.no_grad():
-        embedded = model.encode(forests.tokens)
-    weight = core.get_parameter(name)
-    by_pass = gradient_by_pass(one_pass, weight, torch.zeros_like(embedded), 6, loss_of)
-    sizes = by_pass.flatten(1).norm(dim=1) / by_pass.sum(0).norm()
-    print(f"seed {seed}: ", "  ".join(f"{size:.2f}" for size in sizes))
+for share in (0.5, 0.9):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = LoopedTransformer(config)
+        with torch.no_grad():
+            eye = torch.eye(config.width)
+            mix_of_both = torch.cat((share * eye, (1 - share) * eye), dim=1)
+            model.cores[0].injection.mix.weight.copy_(mix_of_both)
+        weight = model.get_parameter(name)
+        by_pass = gradient_by_pass(one_pass, weight, torch.zeros_like(embedded), 6, loss_of)
+        sizes = by_pass.flatten(1).norm(dim=1) / by_pass.sum(0).norm()
+        told = "  ".join(f"{size:.2f}" for size in sizes)
+        print(f"mix of {share:.0%} state, {1 - share:.0%} input, seed {seed}:  {told}")
 
 # %% [markdown] id="gradient-text"
-# **Measured here:** the sum agrees to rounding. In three untrained models the passes count
-# unequally: the last one weighs most, and each pass before it about half as much, for what an early
-# pass did is halved by every mix with the input since. So keeping only the last few passes'
-# gradients loses little here, and saves the memory of all the others. Chapter 02 does that.
+# **Measured here:** the sum agrees to rounding. How much each pass counts is not a law of loops. In
+# three untrained models with the half-half mix the last pass weighs most, and each pass before it
+# about half as much. Keeping only the last few passes' gradients then loses little, and saves the
+# memory of all the others: you do that in chapter 02. As a control, the same models with a mix that
+# keeps nine tenths of the state: now all passes count, and the first, which starts at zero, counts
+# most. Who keeps only the last two there has less than half of the gradient.
 #
 # ## Why hand the input in again?
 #
@@ -680,7 +683,7 @@ plots.cycle(
 #
 # 1. $(p, k{\otimes}l, c)$ stores $p + k + c$ layers and runs $p + k\,l + c$.
 # 2. Two fair comparisons: unrolled (equal compute), shallow (equal parameters). A third: untrained.
-# 3. The gradient of a shared weight is the sum over its uses; late passes weigh most here.
+# 3. The gradient of a shared weight is the sum over its uses; the mix decides which of them weigh.
 # 4. Injection keeps the question in the state, and lets the start be forgotten.
 # 5. An untrained stack can walk a cycle. A cycle is not intelligence.
 
@@ -700,7 +703,7 @@ plots.cycle(
 # 3. You double the number of loops in training. What happens to the weights' gradient?
 # <details><summary>Answer</summary>
 # It becomes a sum of twice as many terms. Whether it grows depends on them: where early passes
-# hardly count, as here, the new terms add little.
+# hardly count, as with the half-half mix here, the new terms add little.
 # </details>
 #
 # 4. A loop without injection comes to the same point from every start. What does it know about its
