@@ -2,9 +2,11 @@
 
     python3 course.py lab     set up if needed, then open JupyterLab on the chapters
     python3 course.py test    set up if needed, then run every test
+    python3 course.py site    set up if needed, then make the course a web site in the folder site
     python3 course.py doctor  say what is in the way on this machine, and change nothing
 
-Further arguments go to JupyterLab or pytest. Everything is installed into .venv beside this file.
+Further arguments go to JupyterLab, pytest or looplab site. Everything is installed into .venv
+beside this file.
 """
 
 # Read by whatever Python 3 the learner has, so that an old one gets a sentence and not a
@@ -58,7 +60,7 @@ REMEDIES = (
 
 
 def main(arguments):
-    commands = {"lab": lab, "test": test, "doctor": doctor}
+    commands = {"lab": lab, "test": test, "site": site, "doctor": doctor}
     if not arguments or arguments[0] not in commands:
         asked = "" if not arguments else "%r is not a command.\n\n" % arguments[0]
         helped = bool(arguments) and arguments[0] in ("help", "-h", "--help")
@@ -96,6 +98,10 @@ def doctor(arguments):
     return subprocess.call(
         [python, "-P", os.path.join("looplab", "doctor.py"), *arguments], cwd=ROOT
     )
+
+
+def site(arguments):
+    return run("-m", "looplab", "site", *arguments)
 
 
 def run(*arguments, env=None):

@@ -7,6 +7,7 @@ from importlib import import_module
 # name -> (module with main(arguments) -> exit status, what it does)
 COMMANDS = {
     "build": ("looplab.build", "make the chapters' notebooks from their sources"),
+    "site": ("looplab.site.command", "make the course a web site whose sliders need no kernel"),
     "doctor": ("looplab.doctor", "say what may get in the course's way on this machine"),
     "grid": ("looplab.grid", "what looped stacks of random weights do: the outcome table"),
     "grade": ("looplab.grading.command", "grade notebooks with nbval"),

@@ -10,6 +10,7 @@ import torch
 
 from looplab import plots
 from looplab.faults import FAULTS, Signs, faulty_run, vital_signs
+from looplab.widgets import embed
 from looplab.widgets.stage import whole
 
 FLOOR = 1e-8  # drawn here: smaller numbers are rounding, and zero has no place on a log axis
@@ -218,6 +219,19 @@ class Diagnosis(ipywidgets.VBox):
         """The steps of all cases as one still picture with alt text; it names no fault."""
         return _strip([picture.data for picture in self._pictures])
 
+    def html(self) -> str:
+        """The same game, from its start, as self-contained HTML: no kernel, no network."""
+        return embed.alone(self.block())
+
+    def block(self) -> str:
+        """The same game for a page that loads `embed.script` itself."""
+        cases = [
+            {"fault": fault, "src": _data(picture), "alt": picture.alt}
+            for fault, picture in zip(self._faults, self._pictures, strict=True)
+        ]
+        payload = {"cases": cases, "faults": FAULTS, "tells": TELLS}
+        return embed.block("game", "The diagnosis game", payload)
+
     def _sync(self):
         self._view.value = self._shown[self._case]
         for name, button in self.buttons.items():
@@ -263,11 +277,15 @@ def _strip(cases: list[dict]) -> plots.Picture:
 
 
 def _image(picture: plots.Picture) -> str:
-    data = base64.b64encode(picture.png()).decode()
     return (
         f'<img alt="{html.escape(picture.alt, quote=True)}" '
-        f'style="max-width:100%" src="data:image/png;base64,{data}">'
+        f'style="max-width:100%" src="{_data(picture)}">'
     )
+
+
+def _data(picture: plots.Picture) -> str:
+    """The picture as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(picture.png()).decode()
 
 
 def _known(name: str):

@@ -1,7 +1,6 @@
 """The shared machinery: a canvas fed once, core controls linked to it in the browser, a state."""
 
 import base64
-import hashlib
 import json
 from numbers import Integral
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import anywidget
 import ipywidgets
 import traitlets
+
+from looplab.widgets import embed
 
 _HERE = Path(__file__).parent
 _VIEW = (_HERE / "view.js").read_text(encoding="utf-8")
@@ -83,7 +84,9 @@ class Stepper(ipywidgets.VBox):
         for name, (called, options) in meta["menus"].items():
             if len(options) < 2:
                 continue
-            menu = ipywidgets.Dropdown(
+            # Buttons show all there is to choose from; many or long names need a menu.
+            control = ipywidgets.ToggleButtons if meta.get("buttons") else ipywidgets.Dropdown
+            menu = control(
                 options=[(option, i) for i, option in enumerate(options)],
                 index=getattr(self.stage, name),
                 description=called,
@@ -138,22 +141,19 @@ class Stepper(ipywidgets.VBox):
         return len(self.stage.data) + len(meta) + len(self.stage._esm.encode())
 
     def html(self) -> str:
-        """The same view as self-contained HTML: no kernel, no widget manager, no network.
+        """The same view as self-contained HTML: no kernel, no widget manager, no network."""
+        return embed.alone(self.block())
 
-        The text depends on the data only, so that a rebuilt page differs where the run does.
-        """
+    def block(self) -> str:
+        """The same view for a page that loads `embed.script` itself."""
         names = ("loop", "token", "layer", "head", "held", "held_loop")
-        state = {name: getattr(self.stage, name) for name in names}
-        key = hashlib.sha1(self.stage.data + json.dumps(self.stage.meta).encode()).hexdigest()[:12]
-        # "</" would end the script early if a label held it.
-        meta, start = (json.dumps(part).replace("</", "<\\/") for part in (self.stage.meta, state))
-        data = base64.b64encode(self.stage.data).decode()
-        return (
-            f'<div data-looplab="{key}"></div><script>(function(){{{_VIEW}\n'
-            f'const data=Uint8Array.from(atob("{data}"),c=>c.charCodeAt(0));'
-            f"for(const el of document.querySelectorAll('[data-looplab=\"{key}\"]:empty'))"
-            f"looplab.standalone(el,{meta},data,{start});}})();</script>"
-        )
+        payload = {
+            "meta": self.stage.meta,
+            "start": {name: getattr(self.stage, name) for name in names},
+            "speeds": SPEEDS,
+            "data": base64.b64encode(self.stage.data).decode(),
+        }
+        return embed.block("stepper", self.stage.meta["title"], payload)
 
 
 def whole(name: str, value) -> int:

@@ -294,7 +294,7 @@ const looplab = (() => {
       }
       if (channel === "distance" && meta.noise > low) {
         p.line([[area.x, sy(meta.noise)], [area.x + area.w, sy(meta.noise)]], { colour: SOFT, dash: [1, 3] });
-        p.text(meta.noise_name, area.x + 4, sy(meta.noise) + 7, { size: 10.5, colour: SOFT });
+        p.text(meta.noise_name, area.x + area.w - 4, sy(meta.noise) + 8, { size: 10.5, colour: SOFT, align: "right" });
       }
       p.box(area.x, area.y, area.w, area.h);
       const tick = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find(n => loops / n <= 8.5) || loops;
@@ -621,7 +621,19 @@ const looplab = (() => {
     .looplab-words { margin: 10px 0 2px; min-height: 2.9em; color: ${INK}; }
     .looplab-live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
     .looplab-bar { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; margin-bottom: 10px; }
-    .looplab-bar input[type=range] { flex: 1 1 180px; accent-color: #0072B2; }`;
+    .looplab-bar input[type=range] { flex: 1 1 110px; min-width: 0; height: 28px; accent-color: #0072B2; }
+    .looplab-bar button, .looplab-bar select { font: inherit; min-height: 32px; padding: 3px 11px; max-width: 100%;
+      color: ${INK}; background: #f2f2f2; border: 1px solid #767676; border-radius: 4px; }
+    .looplab-bar button:not(:disabled), .looplab-bar select { cursor: pointer; }
+    .looplab-bar button:disabled { color: #6e6e6e; border-color: #c4c4c4; }
+    .looplab-faults button:disabled { text-decoration: line-through; }
+    .looplab-top { position: sticky; top: var(--looplab-top, 0); z-index: 1; background: #fff; padding: 6px 0; margin: -6px 0 4px; }
+    .looplab-box .looplab-box { padding: 0; }
+    .looplab-bar :focus-visible { outline: 3px solid #0072B2; outline-offset: 2px; }
+    .looplab-bar output { min-width: 2.2em; text-align: right; font-variant-numeric: tabular-nums; }
+    .looplab-bar label { display: inline-flex; gap: 6px; align-items: center; max-width: 100%; }
+    .looplab-wide { overflow-x: auto; margin-bottom: 10px; }
+    .looplab-wide img { display: block; max-width: 100%; min-width: min(640px, 200%); }`;
 
   // state: () => {loop, token, layer, head, held, held_loop}; change(patch) stores what the user did.
   function view(root, meta, bytes, state, change) {
@@ -700,48 +712,65 @@ const looplab = (() => {
     return { draw, close() { watch.disconnect(); clearTimeout(quiet); box.remove(); } };
   }
 
-  // The edition without Jupyter: the same view under plain HTML controls.
-  function standalone(root, meta, bytes, start) {
+  // The edition without Jupyter: the same view under plain HTML controls. speeds: name -> ms.
+  function standalone(root, meta, bytes, start, speeds) {
     const s = { ...start };
-    const bar = document.createElement("div");
-    bar.className = "looplab-bar";
-    const lists = Object.fromEntries(Object.entries(meta.menus).map(([name, [, list]]) => [name, list]));
-    const pick = (name, list) => (list.length > 1 ? `<label>${meta.menus[name][0]} <select data-of="${name}">` +
-      list.map((o, i) => `<option value="${i}"></option>`).join("") + "</select></label>" : "");
-    bar.innerHTML = '<button type="button" data-of="play" aria-pressed="false">Play</button><label style="display:contents">' +
-      `${meta.slider} <input type="range" min="${meta.first}" max="${meta.last}" aria-label="${meta.slider}"></label><output></output>` +
-      '<button type="button" data-of="held" aria-pressed="false">Hold</button>' +
-      Object.entries(lists).map(([name, list]) => pick(name, list)).join("");
-    const shell = document.createElement("div");
-    shell.className = "looplab-box";
-    shell.append(bar);
+    const make = (tag, properties = {}, ...inside) => {
+      const el = Object.assign(document.createElement(tag), properties);
+      el.append(...inside);
+      return el;
+    };
+    const menu = (name, list) => {
+      const select = make("select", {}, ...list.map((o, i) => make("option", { value: i, textContent: o })));
+      more.append(make("label", {}, name + " ", select));
+      return select;
+    };
+    const play = make("button", { type: "button", textContent: "Play" });
+    const slider = make("input", { type: "range", min: meta.first, max: meta.last });
+    const number = make("output"), hold = make("button", { type: "button", textContent: "Hold" });
+    slider.setAttribute("aria-label", `${meta.slider}: ${meta.title}`);
+    // On a phone the picture is taller than the screen: the slider stays in sight.
+    const bar = make("div", { className: "looplab-bar looplab-top" }, play, slider, number, hold);
+    const more = make("div", { className: "looplab-bar" }), shell = make("div", { className: "looplab-box" }, bar, more);
+    const pace = menu("speed", Object.keys(speeds)), menus = {};
+    pace.value = 1;
+    for (const [name, [called, list]] of Object.entries(meta.menus)) if (list.length > 1) {
+      menus[name] = menu(called, list);
+      menus[name].addEventListener("change", () => change({ [name]: +menus[name].value }));
+    }
     root.append(shell);
-    const of = name => bar.querySelector(`[data-of="${name}"]`);
-    const slider = bar.querySelector("input"), number = bar.querySelector("output");
+
     let timer = 0, shown = null;
-    const pause = () => { clearInterval(timer); timer = 0; of("play").textContent = "Play"; };
     function change(patch) {
       if ("held" in patch && patch.held !== s.held) s.held_loop = patch.held ? s.loop : -1;
       Object.assign(s, patch);
       slider.value = s.loop; number.textContent = s.loop;
-      of("held").setAttribute("aria-pressed", s.held);
-      of("held").textContent = s.held ? "Release" : "Hold";
-      for (const name of Object.keys(lists)) if (of(name)) of(name).value = s[name];
+      slider.setAttribute("aria-valuetext", `${meta.slider} ${s.loop} of ${meta.last}`);
+      hold.textContent = s.held ? "Release" : "Hold";
+      for (const name of Object.keys(menus)) menus[name].value = s[name];
       if (shown) shown.draw();
     }
-    for (const [name, list] of Object.entries(lists)) if (of(name)) {
-      [...of(name).options].forEach((o, i) => { o.textContent = list[i]; });
-      of(name).addEventListener("change", e => change({ [name]: +e.target.value }));
-    }
-    slider.addEventListener("input", () => change({ loop: +slider.value }));
-    of("held").addEventListener("click", () => change({ held: !s.held }));
-    of("play").addEventListener("click", () => {
-      if (timer) return pause();
-      if (s.loop >= meta.last) change({ loop: meta.first });
-      of("play").textContent = "Pause";
+    const pause = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
+    const run = () => {
+      clearInterval(timer);
+      play.textContent = "Pause";
       timer = setInterval(() => {
         if (s.loop >= meta.last) pause(); else change({ loop: s.loop + 1 });
-      }, 200);
+      }, Object.values(speeds)[pace.value]);
+    };
+    play.addEventListener("click", () => {
+      if (timer) return pause();
+      if (s.loop >= meta.last) change({ loop: meta.first });
+      run();
+    });
+    pace.addEventListener("change", () => { if (timer) run(); });
+    hold.addEventListener("click", () => change({ held: !s.held }));
+    slider.addEventListener("input", () => change({ loop: +slider.value }));
+    slider.addEventListener("keydown", e => {               // in a notebook the arrows would change the cell
+      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[e.key];
+      if (step === undefined || e.ctrlKey || e.metaKey || e.altKey) return;
+      e.preventDefault(); e.stopPropagation();
+      change({ loop: clamp(s.loop + step, meta.first, meta.last) });
     });
     shown = view(shell, meta, bytes, () => s, change);
     change({});
