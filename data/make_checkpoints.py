@@ -92,6 +92,11 @@ def flooded(about, config, recipe, half=False):
 
 MODELS = {
     "root-k1": trained_on("find the root with one looped layer", ROOT, root_recipe),
+    "root-k1-long": trained_on(
+        "the same, trained as long as the one with the penalty",
+        ROOT,
+        replace(root_recipe, steps=1500),
+    ),
     "root-k1-penalty": trained_on(
         "the same, and the state is asked to be at rest when the loop ends",
         ROOT,

@@ -176,7 +176,7 @@ def _reference_draw(low, high, generator):
 
 def _reference_run(step, z, loops, grad_loops):
     for loop in range(loops):
-        if loop == loops - grad_loops:
+        if loop <= loops - grad_loops:
             z = z.detach()
         z = step(z)
     return z

@@ -27,6 +27,10 @@ def last_loops_only(step, z, loops, grad_loops):
     return run(step, z, grad_loops)
 
 
+def always_the_last_loops(step, z, loops, grad_loops):
+    return run(step, run(step, z, loops - grad_loops).detach(), grad_loops)
+
+
 def cut_at_the_end(step, z, loops, grad_loops):
     return run(step, z, loops).detach()
 
@@ -62,6 +66,7 @@ BANK = {
         (cut_everywhere, "through 1 loops"),
         (last_loops_only, "ran 2 times"),
         (cut_at_the_end, "no gradient is left"),
+        (always_the_last_loops, "yours ran 6"),
     ],
     "02.3": [
         (with_minus_one, "depth -1 have no depth"),
