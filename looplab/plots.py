@@ -388,5 +388,7 @@ def _look(n: int) -> dict:
 
 
 def _legend(axes, lines: int):
-    if lines > 1:
+    if lines > 4:  # too tall to find a place among the lines
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    elif lines > 1:
         axes.legend()

@@ -22,8 +22,8 @@
 # The real ones take 3 to 16 GB each. So this chapter runs on **miniatures**: models with about a
 # hundred thousand parameters that *we* trained for a minute or less each, on little stories of
 # our own, and wrote in the official file formats. **A miniature is not the released model.** It
-# has the same forward pass, and it may behave quite differently. One variable below changes over
-# to a real one.
+# has the same forward pass, and it may behave quite differently. A menu below changes over to a
+# real one.
 #
 # **You will be able to**
 #
@@ -36,62 +36,59 @@
 # another source stands there; no number of theirs was recomputed by us.
 
 # %% id="set-up"
-import json
 from math import log
 
 import torch
 import torch.nn.functional as F
 
-from looplab import LoopedTransformer, checkpoints, measure, plots, trace, zoo
+from looplab import LoopedTransformer, measure, plots, streaming, trace, zoo
 from looplab.exercises import check, scoreboard, todo, whose
 from looplab.model.layers import rotary_table, rotate
 from looplab.widgets import LoopMicroscope
-from looplab.zoo import miniatures, verify
+from looplab.zoo import menu, miniatures, verify
+from looplab.zoo.chooser import ModelMenu
 
 # %% [markdown] id="choose-text"
 # ## Which models?
 #
-# Leave `WHICH` as it is to stay offline. To look at a real one, name it **and** say `AGREED = True`
-# after reading what it takes. Nothing is downloaded before that.
+# Leave the menu as it is to stay offline. If you choose a released model it says what that takes,
+# with a guess of the time on your machine, and nothing is downloaded before you tick the box and
+# run the cells below it again (*Run* → *Run Selected Cell and All Below*). Do not run the menu's
+# own cell again: that sets it back.
 #
-# | `WHICH` | hub id | download | memory in float32 |
+# | model | hub id | download | memory in float32 |
 # |---|---|---|---|
-# | `"huginn"` | `tomg-group-umd/huginn-0125` | 15.7 GB | 14.3 GB |
-# | `"ouro"` | `ByteDance/Ouro-1.4B` | 2.9 GB | 5.7 GB |
-# | `"retrofit"` | `smcleish/Recurrent-Llama-3.2-train-recurrence-16` | 5.5 GB | 5.5 GB |
+# | Huginn | `tomg-group-umd/huginn-0125` | 15.7 GB | 14.3 GB |
+# | Ouro | `ByteDance/Ouro-1.4B` | 2.9 GB | 5.7 GB |
+# | a retrofit | `smcleish/Recurrent-Llama-3.2-train-recurrence-16` | 5.5 GB | 5.5 GB |
 #
-# A trace takes up to 1 GB more. By the arithmetic, a run of 32 loops on a few dozen tokens takes
-# minutes on a laptop CPU; we have not timed it.
+# On a laptop CPU a run of 32 loops is a matter of minutes, and this chapter makes a dozen. We have
+# not run a released model ourselves.
+
+# %% id="menu"
+choose = ModelMenu()
+choose
 
 # %% id="choose"
-WHICH = "miniatures"  # or "huginn", "ouro", "retrofit"
-AGREED = False  # True: yes, download it and take that much memory
-
-RELEASED = {
-    "huginn": "tomg-group-umd/huginn-0125",
-    "ouro": "ByteDance/Ouro-1.4B",
-    "retrofit": "smcleish/Recurrent-Llama-3.2-train-recurrence-16",
-}
+WHICH = choose.choice  # "miniatures", or a released model that you said yes to
 minis = {
     name: zoo.load(miniatures.folder(f"{name}-mini"))
     for name in ("huginn", "ouro", "retrofit", "feedforward")
 }
 if WHICH == "miniatures":
-    models = {name: minis[name] for name in RELEASED}
+    models = {name: minis[name] for name in menu.MENU}
     told = miniatures.where_is(8, torch.Generator().manual_seed(1))
-    tokens, targets, steps = told
+    tokens, targets = told.tokens, told.targets
     words, LONG = miniatures.text(tokens[0]).split(), 128
-elif AGREED:
+else:
     from looplab.streaming.prompts import tokenizer
     from looplab.zoo.source import find
 
-    folder = find(RELEASED[WHICH])
+    folder = find(menu.MENU[WHICH].hub)
     models = {WHICH: zoo.load(folder, dtype=torch.float32)}
     whole = torch.tensor([tokenizer(str(folder))(verify.TEXT)])
-    tokens, targets, steps = whole[:, :-1], whole[:, 1:], None
+    tokens, targets = whole[:, :-1], whole[:, 1:]
     words, LONG = [str(token) for token in tokens[0].tolist()], 32
-else:
-    raise SystemExit(f"{RELEASED[WHICH]} is large: read the table above, then set AGREED = True")
 
 
 def noise():
@@ -159,8 +156,9 @@ microscope
 # ## The lens, first half: does it come to rest?
 #
 # All runs below have 128 loops, far beyond training (on average 6 or 7 for the Huginn miniature,
-# 4 for Ouro's, about 5 for the retrofit). As a control each model stands beside its **untrained**
-# self: the same config, fresh weights.
+# 4 for Ouro's, about 5 for the retrofit). First how far each loop moves the state (the paper's
+# Figure 3), then how far it is from where loop 128 leaves it (Figure 4). As a control each model
+# stands beside its **untrained** self: the same config, fresh weights.
 
 # %% id="steps"
 runs = {name: trace(model, tokens, loops=LONG, generator=noise()) for name, model in models.items()}
@@ -179,7 +177,7 @@ def by_layer(lens, shown):
         values = lens(run.states).mean((2, 3))  # [loop, layer]
         columns += values.unbind(1)[:7]
         names += [f"{name}, layer {layer + 1}" for layer in range(values.shape[1])][:7]
-    return torch.stack(columns, dim=1)[:48], names[: len(columns)]
+    return torch.stack(columns, dim=1), names
 
 
 values, names = by_layer(measure.relative_step, runs)
@@ -470,53 +468,56 @@ for name in ("huginn", "ouro", "retrofit"):
 # sorting is what turns one convention into the other; `looplab.zoo` keeps the weights as they are
 # and reads the family's own convention.
 #
-#
 # ## Stages
 #
 # The paper asks whether every pass goes through the stages of a feedforward model: mixing broadly
-# first, a few tokens attended by all in the middle, sharpening at the end. Four numbers tell them
+# first, a few tokens attended by all in the middle, sharpening at the end. Five numbers tell them
 # apart: how *concentrated* the attention that keys receive is (ColSum), the share of heads that
-# *sink* into the first token, how broadly a row *mixes* (its entropy), and how *long* the residual
-# stream is.
+# *sink* into the first token, how broadly a row *mixes* (its entropy), how many directions the
+# tokens' states share out among them (the *entropy of the states*), and how *long* a state is.
 
 
 # %% id="stages"
 def stages(run):
-    """Four numbers for every [loop, layer]: concentration, sink rate, mixing, residual norm."""
+    """Five numbers for every [loop, layer], means over heads, tokens and stories."""
     return {
         "concentration": measure.colsum_concentration(run.attention).mean((2, 3)),
-        "sink rate": measure.sink_rate(run.attention).mean(2),
-        "mixing": measure.mixing_score(run.attention).mean((2, 3)),
-        "norm": run.states.norm(dim=-1).mean((2, 3)),
+        "share of sinks": measure.sink_rate(run.attention).mean(2),
+        "mixing, in nats": measure.mixing_score(run.attention).mean((2, 3)),
+        "entropy of the states, in nats": measure.residual_entropy(run.states).mean(2),
+        "length of a state": run.states.norm(dim=-1).mean((2, 3)),
     }
 
 
 control = {}
 if WHICH == "miniatures":
     control["feedforward"] = trace(minis["feedforward"], tokens, keep=("states", "attention"))
-print(f"T = {tokens.shape[1]} tokens")
-print("              loop  layer  concentration  sink rate  mixing    norm")
-for name, run in {**looks, **control}.items():
-    numbers = stages(run)
-    for loop in (1, 4, 32) if run.loops > 1 else (1,):
-        for layer in range(min(run.states.shape[1], 8)):
-            a, b, c, d = (table[loop - 1, layer].item() for table in numbers.values())
-            print(f"{name:12s} {loop:5d} {layer + 1:6d} {a:14.2f} {b:10.2f} {c:7.2f} {d:7.1f}")
-
-# %% id="norms"
-columns, names = [], []
-for name, run in looks.items():
-    columns += stages(run)["norm"].unbind(1)[:7]
-    names += [f"{name}, layer {n + 1}" for n in range(run.states.shape[1])][:7]
-plots.lines_by_layer(torch.stack(columns, 1), "length of the state", log=False, names=names)
+found = {name: stages(run) for name, run in {**looks, **control}.items()}
+print("largest change between loops 5 and 6, next to the largest change inside loop 6")
+for name, numbers in found.items():
+    if len(numbers["concentration"]) > 1:
+        told_ = []
+        for kind, table in numbers.items():
+            across = (table[5] - table[4]).abs().max().item()
+            inside = (table[5].max() - table[5].min()).item()
+            told_.append(f"{kind.split(',')[0]} {across:.2f} / {inside:.2f}")
+        print(f"{name:9s}", "; ".join(told_))
+plots.stages(
+    {
+        kind: {name: numbers[kind][:6] for name, numbers in found.items()}
+        for kind in found[next(iter(found))]
+    }
+)
 
 # %% [markdown] id="stages-told"
-# **Measured here.** Our miniatures do not show the paper's stages. No head of a looped one sinks
-# into the first token, and even the feedforward one has hardly any sinks. What does show is the
-# length of the state: in Huginn's form it is pinned by the norms, in Ouro's it grows inside a
-# pass and starts anew, in the retrofit it grows and then stays, and in the feedforward model it
-# grows from layer to layer. Two or three layers, 48 channels and 36 tokens are too few to ask
-# more.
+# **Measured here**, the control being the feedforward miniature, which runs once. After a few loops
+# every pass repeats the one before: between loops 5 and 6 the numbers change less than from layer
+# to layer inside loop 6, in the retrofit's and Ouro's too. Our miniatures do not show the paper's
+# stages, though. Hardly any head sinks into the first token, looped or not, and nothing sharpens at
+# the end. What does show is the length of a state: in Huginn's form it is pinned by the norms, in
+# Ouro's it grows inside a pass and starts anew, in the retrofit it grows and then stays, and in the
+# feedforward model it grows from layer to layer. Two or three layers, 48 channels and 36 tokens are
+# too few to ask more.
 #
 # **Reported** (Figures 7–9): with a prelude and a coda, every recurrence repeats the middle stages.
 # Huginn-0125 shows no clear stages; its norms act on the stream itself, so that it cannot grow.
@@ -606,11 +607,15 @@ def losses(model, loops):
     return F.cross_entropy(logits.flatten(0, 1), wanted.flatten()).item()
 
 
-print("loops      ", "".join(f"{loops:7d}" for loops in LOOPS))
-for name, model in models.items():
-    print(f"{name:12s}", "".join(f"{losses(model, loops):7.3f}" for loops in LOOPS))
+curves = {
+    name: (LOOPS, [losses(model, loops) for loops in LOOPS]) for name, model in models.items()
+}
 if WHICH == "miniatures":
-    print(f"feedforward  {losses(minis['feedforward'], 1):6.3f}")
+    curves["feedforward"] = (LOOPS, [losses(minis["feedforward"], 1)] * len(LOOPS))
+print("loops       ", "".join(f"{loops:7d}" for loops in LOOPS))
+for name, (_, values) in curves.items():
+    print(f"{name:12s}", "".join(f"{value:7.3f}" for value in values))
+if WHICH == "miniatures":
     for name in models:
         torch.manual_seed(0)
         print(f"{name}, untrained: {losses(LoopedTransformer(models[name].config).eval(), 4):.3f}")
@@ -619,6 +624,7 @@ if WHICH == "miniatures":
         for seed, by_loops in miniatures.card(f"{name}-mini")["loss by loops, other seeds"].items():
             three = " ".join(f"{by_loops[loops]:7.3f}" for loops in ("4", "16", "64"))
             print(f"{name:10s} seed {seed}: {three}")
+plots.trade_off({"": curves}, "loops", "loss per token, in nats")
 
 # %% id="beyond-answers"
 if WHICH == "miniatures":
@@ -639,21 +645,31 @@ if WHICH == "miniatures":
     print("  rule: where most people are  ", *(f"{share:.2f}" for share in shares))
 
 # %% id="beyond-stages"
-for name, run in looks.items():
-    early, last = stages(run), run.loops
-    told_ = ", ".join(
-        f"{kind} {table[3].mean():.2f} → {table[last - 1].mean():.2f}"
-        for kind, table in early.items()
-    )
-    print(f"{name:9s} loop 4 → loop {last}: {told_}")
+# No states and no patterns are kept: this is how one looks at a model that does not fit twice.
+streams = {
+    name: streaming.stream(model, tokens, LONG, generator=noise()) for name, model in models.items()
+}
+for name, run in streams.items():
+    told_ = []
+    for kind in ("concentration", "mixing", "attention_step", "norm"):
+        values = getattr(run, kind).flatten(1).mean(1)
+        at = 2 if kind == "attention_step" else 3  # the first loop has no step
+        told_.append(f"{kind.replace('_', ' ')} {values[at]:.2f} → {values[-1]:.2g}")
+    print(f"{name:9s} loop 4 → loop {LONG}:", ", ".join(told_))
+columns, names = [], []
+for name, run in streams.items():
+    columns += run.mixing.mean((2, 3)).unbind(1)[:7]  # [loop, layer]
+    names += [f"{name}, layer {n + 1}" for n in range(run.mixing.shape[1])][:7]
+plots.lines_by_layer(torch.stack(columns, 1), "mixing, in nats", log=False, names=names)
 
 # %% [markdown] id="beyond-text"
 # **Measured here.** Huginn's and the retrofit's loss is level from loop 8 to loop 64. Ouro's is
 # lowest at two loops, and beyond its four it falls apart, until it is worse than a uniform guess:
 # it settles on something that it was never asked to read. Injection, norms, and the number of
-# loops in training differ all at once here, so this does not say which is to blame. The attention
-# numbers hardly change for any of them; what has gone wrong in Ouro's miniature does not show in
-# them.
+# loops in training differ all at once here, so this does not say which is to blame. Huginn's and
+# the retrofit's attention stays what it is from loop 4 to loop 128, while Ouro's goes on changing
+# for some fifty loops and comes to mix more broadly: a small change of a mean, beside what happens
+# to the loss.
 #
 # Two more honest words. More loops than two or three hardly help any of our miniatures. And the
 # second table says why: none of them has learned to follow a chain. They do about as well as the
