@@ -75,12 +75,16 @@ my_depths = (10, 10, 10)  # your guess: where the node at depth 11 looks in loop
 # %% id="doubler-strip"
 def in_words(patterns):
     """One sentence for each loop's pattern [loop, query, key] of the chain."""
-    jumps = torch.arange(1, 12) - patterns[:, 1:].argmax(-1)  # [loop, depth 1 to 11]
-    at_root = (patterns.argmax(-1) == 0).sum(-1).tolist()
-    return [
-        f"most nodes look {jump} up, {root} of 12 look at the root."
-        for jump, root in zip(jumps.mode(-1).values.tolist(), at_root, strict=True)
-    ]
+    told = []
+    for pattern in patterns:
+        looked_at = pattern.argmax(-1)  # [depth]
+        jumps = torch.arange(1, 12) - looked_at[1:]
+        common = int(jumps.mode().values)
+        told.append(
+            f"{int((jumps == common).sum())} of 11 nodes look {common} up, "
+            f"{int((looked_at == 0).sum())} of 12 look at the root."
+        )
+    return told
 
 
 first_layer = on_chain["doubler"][:, 0]
@@ -109,7 +113,7 @@ print("depth 11 looks at depth", *first_three, "in loops 1, 2, 3; you guessed", 
 # Now the hero, its three layers side by side.
 
 # %% id="hero-strip"
-gap = torch.zeros(8, 12, 1)
+gap = torch.full((8, 12, 1), 0.3)  # a line between two layers
 side_by_side = torch.cat([on_chain["hero"][:, 0], gap, on_chain["hero"][:, 1]], dim=-1)
 side_by_side = torch.cat([side_by_side, gap, on_chain["hero"][:, 2]], dim=-1)
 told = zip(*(in_words(on_chain["hero"][:, layer]) for layer in range(3)), strict=True)
@@ -212,8 +216,8 @@ for layer in range(3):
 # ## Build 2: all pairs
 #
 # The paper's Figure 2 compares every pattern of a run with every other one, across loops *and*
-# layers. For 128 loops of three layers these are 147 thousand pairs, for each head and sequence. A
-# Python loop would take minutes. One matrix product does it, because
+# layers. For 128 loops of three layers these are more than 70 thousand pairs, for each head and
+# sequence. One matrix product finds them all, because
 #
 # $$\lVert a - b \rVert^2 = \lVert a \rVert^2 + \lVert b \rVert^2 - 2\, a \cdot b .$$
 #
@@ -609,7 +613,8 @@ scoreboard("04")
 # %% [markdown] id="read-on"
 # ## Read on
 #
-# - Back: [03 Watch fixed points form](03_watch_fixed_points_form.ipynb).
+# - Back: [03 Watch fixed points form](03_watch_fixed_points_form.ipynb). Next:
+#   [05 What makes a fixed point](05_what_makes_a_fixed_point.ipynb).
 # - Blayney et al., [arXiv 2604.11791](https://arxiv.org/abs/2604.11791), figures 2, 21 and 63: the
 #   same pictures of Huginn, Ouro and retrofitted Llama.
 # - Nair, [arXiv 2510.23012](https://arxiv.org/abs/2510.23012): softmax moves at most half as far as

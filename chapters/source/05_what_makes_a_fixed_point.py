@@ -37,6 +37,7 @@ from math import sqrt
 
 import torch
 import torch.nn.functional as F
+from IPython.display import Markdown
 
 from looplab import LoopedConfig, LoopedTransformer, checkpoints, grid, measure, plots, tasks, train
 from looplab.exercises import check, scoreboard, todo
@@ -85,7 +86,8 @@ my_guess = {
 # Each picture is the path of one token over 96 loops, one point per loop, in the plane in which
 # this path spreads most, in units of its longest distance from the middle. A resting loop ends in
 # a dot, an orbit in a polygon, a restless loop in a cloud, a state that only grows in a straight
-# line.
+# line. The slider's eight steps are the gains; the line below the picture names the gain and what
+# became of the token.
 
 # %% id="gain-runs"
 gains = [n / 4 for n in range(1, 9)]
@@ -142,7 +144,7 @@ gain_slider = PlaneStepper(
         for run, gain in zip(runs, gains, strict=True)
     ],
     path=True,
-    slider="gain in quarters",
+    slider="gain step",
 )
 gain_slider.choose(norm="Huginn", injection="random")
 gain_slider.film_strip(frames=(2, 4, 5, 6, 8))
@@ -277,11 +279,12 @@ for (norm, injection), row in kinds.items():
 #
 # One seed is an anecdote. The grid below has the paper's depth, three seeds, two gains, and also
 # tells orbits (of any period up to 32) from no rest. `looplab grid` on the command line makes the
-# full table, with 4, 12 and 16 layers and five gains, in about a minute.
+# full table, with 4, 12 and 16 layers and five gains, in about a minute. *cosine* is the least one
+# between the first layer's last state and another layer's: mean and spread over the stacks at rest.
 
 # %% id="grid"
 outcomes = grid.grid(depths=[12], gains=[0.5, 2.0], seeds=[0, 1, 2])
-print(grid.table(outcomes))
+Markdown(grid.table(outcomes))
 
 # %% id="compare"
 paper = {
@@ -314,7 +317,7 @@ print(f"your guess agrees with the majority here in {agreed} of 6")
 
 # %% id="more-seeds"
 more = grid.grid(["Huginn", "Ouro"], ["none"], [12], [0.5, 2.0], range(3, 11))
-print(grid.table(more))
+Markdown(grid.table(more))
 
 # %% [markdown] id="more-seeds-text"
 # **Measured here.** "Every draw" was the luck of three seeds. With eight others, both norms without
@@ -342,7 +345,6 @@ drawn = [grid.random_stack("pre", "none", 12, 1.0, seed) for seed in range(3)]
 ids = torch.stack([grid.random_tokens(seed, 12) for seed in range(3)])
 grown = grid.run_together(drawn, ids, 128)[:, :, :, 0]  # [seed, loop, layer, token, width]
 ends = grown[:, :, -1].transpose(0, 1)  # [loop, seed, token, width]
-turned = (1 - measure.successive_cosine(ends).clamp(max=1)).mul(2).sqrt()  # angle, if small
 radial = stability.split_steps(ends).radial / measure.step_size(ends)
 print("pre-norm, no injection, twelve layers, gain 1; mean over 12 tokens, lowest and highest seed")
 print("loop      length   relative step x loop   radial share   least cosine of layers")
@@ -500,7 +502,8 @@ print("\n".join(lines))
 # where it happens to be, not a multiplier of a fixed point. Chapter 02's one-term penalty
 # (`root-k1-penalty`) has turned that loop into one with a fixed point and a radius well below 1.
 # *The penalty never mentions an eigenvalue; asking for a short last step was enough.* (As in
-# chapter 02, that model was also trained longer.)
+# chapter 02, that model was also trained longer.) `late_state` and `radius` take any tied model:
+# the one that you trained in chapter 02 as well.
 #
 # ### Watch them move
 #
@@ -555,6 +558,45 @@ disc
 # a period of two would begin if they reached $-1$. **Reported:** models of one task and one
 # accuracy can differ in the kind of their leading multiplier, by seed ([arXiv
 # 2608.26556](https://arxiv.org/abs/2608.26556)).
+#
+# ### Is there a point at all?
+#
+# `root-k1` was still moving after 96 loops. Has it no fixed point, or is it hard to reach? A
+# **solver** looks for a state with $\text{loop}(z) = z$ by other ways than looping. Anderson's
+# method combines the last few steps so that they cancel best; Broyden's builds up an estimate of
+# the Jacobian. We count how often each must run the loop until one more run would change the state
+# by less than a millionth.
+
+# %% id="solvers"
+print("runs of the loop until the step is below 1e-6; three inputs, at most 200 (-: not reached)")
+print("                     plain       Anderson        Broyden   at Broyden's point:")
+print("                                                           radius           right answers")
+roots = tasks.find_root(3, torch.Generator().manual_seed(7), max_depth=8).targets
+floods = tasks.flood_fill(3, torch.Generator().manual_seed(4), side=6).targets
+for name, items in bench.items():
+    model, answers = checkpoints.load(name).double(), floods if name == "flood" else roots
+    runs, radii, right = {"plain": [], "anderson": [], "broyden": []}, [], []
+    for n in range(3):
+        step, state = late_state(model, items[n : n + 1], 0)
+        found = stability.compare_solvers(step, state, tuple(runs), tolerance=1e-6)
+        for method, solution in found.items():
+            runs[method].append(f"{solution.evaluations if solution.reached else '-':>4}")
+        point = found["broyden"].point
+        radii.append(stability.leading_multipliers(step, point, 1)[0].abs().item())
+        said = model.readout(point).argmax(-1)[0]
+        right.append((said == answers[n]).double().mean().item())
+    counts = "".join(f"{' '.join(count):>15s}" for count in runs.values())
+    at_point = f"{min(radii):.2f} to {max(radii):.2f}     {min(right):.2f} to {max(right):.2f}"
+    print(f"{name:16s}{counts}   {at_point}")
+
+# %% [markdown] id="solvers-text"
+# **Measured here**, three inputs. Where a loop contracts well, as the hero does, a solver saves
+# little; where it contracts slowly, as the flood does, well over half of the runs. And `root-k1`
+# *has* fixed points: Broyden's method finds one for each input. One of them has a radius above 1:
+# a loop that is off this point, however little, leaves it. The others have radii just below 1, and
+# the way there is long. Look at the last column: the answers at these points are nearly all
+# **wrong**. The model passes the right answer on its way to a place in which it was never trained
+# to be. A solver finds the point; whether the answer is there is another question.
 #
 # ## The radius is not the whole story
 #
@@ -903,7 +945,8 @@ scoreboard("05")
 # ## Read on
 #
 # - Back: [03 Watch fixed points form](03_watch_fixed_points_form.ipynb), where rest was measured.
-# - Next: chapter 06 sorts what does not rest into orbits, sliders and the rest.
+# - Next: [06 Orbits, sliders and overthinking](06_orbits_sliders_and_overthinking.ipynb) sorts what
+#   does not rest.
 # - Viakhirev et al., [arXiv 2608.18222](https://arxiv.org/abs/2608.18222): settling, marginal,
 #   drifting. Buehlmaier, [arXiv 2607.10681](https://arxiv.org/abs/2607.10681): norms as a gain
 #   control.

@@ -82,19 +82,19 @@ my_models_with_orbits = 5  # of 15
 found = json.loads((DATA / "orbits.json").read_text(encoding="utf-8"))
 
 
-def run_orbit(orbit):
-    """States at the loops' ends [loop, token, width] of one entry of the file."""
+def run_orbit(orbit, keep=()):
+    """The trace of one entry of the file."""
     setting = [orbit[key] for key in ("norm", "injection", "depth", "gain", "seed")]
     stack = grid.random_stack(*setting, width=orbit["width"])
     tokens = grid.random_tokens(orbit["seed"], orbit["tokens"])
     noise = torch.Generator().manual_seed(0)
-    return trace(stack, tokens, orbit["loops"], keep=(), generator=noise).loop_ends[:, 0]
+    return trace(stack, tokens, orbit["loops"], keep=keep, generator=noise)
 
 
-orbits = {}  # period -> (entry, states)
+orbits = {}  # period -> (entry, states at the loops' ends [loop, token, width])
 for orbit in found["orbits"]:
     if orbit["period"] not in orbits:  # the first is the one with most tokens on it
-        orbits[orbit["period"]] = orbit, run_orbit(orbit)
+        orbits[orbit["period"]] = orbit, run_orbit(orbit).loop_ends[:, 0]
 shown = {}  # one token's path for each of four periods
 for period in (4, 5, 6, 12):
     orbit, states = orbits[period]
@@ -103,20 +103,33 @@ plots.orbits(shown)
 
 # %% id="orbit-slider"
 TAIL = 24  # dots on show
-frames = torch.full((len(shown), 128, TAIL, 2), torch.nan)
-for n, path in enumerate(shown.values()):
-    end = path[64:]
+frames, told = torch.full((len(shown), 128, TAIL, 2), torch.nan), []
+for n, (name, path) in enumerate(shown.items()):
+    end, period = path[64:], int(name.split()[1])
     axes = torch.linalg.svd(end - end.mean(0), full_matrices=False)[2][:2]
     points = (path - end.mean(0)) @ axes.T
     for loop in range(1, 129):
         seen = points[max(loop - TAIL, 0) : loop]
         frames[n, loop - 1, TAIL - len(seen) :] = seen
-PlaneStepper(frames, title="The last 24 loops of a token", menus={"stack": list(shown)}, path=True)
+        far = (path[loop - 1] - path[loop - 1 - period]).norm() / path[loop - 1].norm()
+        back = f"{far:.0e} of its length away from where it was {period} loops before"
+        told.append(f"Loop {loop} of 128" + (f": {back}." if loop > period else "."))
+PlaneStepper(
+    frames,
+    title="The last 24 loops of a token",
+    menus={"stack": list(shown)},
+    names=("the loops before", "this loop"),
+    kinds=[0] * (TAIL - 1) + [1],
+    captions=told,
+    path=True,
+    axes=("first direction", "second direction"),
+)
 
 # %% [markdown] id="explore-questions"
 # Choose a stack, go to the beginning and press play. How many loops does the state need to find
-# its orbit? Count the corners: is it the period? Does a period of 12 need 12 different corners, or
-# could some lie so close together that you see fewer?
+# its orbit? (The line below the picture says how far it is from where it was one period ago.) Count
+# the corners: is it the period? Does a period of 12 need 12 different corners, or could some lie so
+# close together that you see fewer?
 
 # %% [markdown] id="ex1-card"
 # ## Build 1: is it back?
@@ -187,6 +200,19 @@ print("a state at rest is back at every lag:", all(returns_after(rest, n) for n 
 # while those behind it, which attend to it, turn. What have the periods along one sequence to do
 # with each other, and why?
 #
+# And **between** the ends of loops, in the layers inside? The paper finds its orbits there as well
+# (C9). **Proved**, by the argument of chapter 03: what a layer puts out depends on the state at the
+# loop's beginning and on the input alone, so it comes back whenever that does.
+
+# %% id="layers"
+print("period at the loop's end   period of the same token after each layer")
+for period in (4, 5, 6, 12):
+    orbit, states = orbits[period]
+    inside = run_orbit(orbit, keep=("states",)).states[:, :, 0]  # [loop, layer, token, width]
+    each = measure.limit_by_period(inside[:, :, orbit["period of each token"].index(period)])
+    print(f"{period:24d}   {' '.join(map(str, each.period.tolist()))}")
+
+# %% [markdown] id="scan-intro"
 # How common are orbits among the random stacks?
 
 # %% id="scan"
@@ -320,7 +346,8 @@ for kind, share in measure.limit_shares(by_cosine).items():
 # ### Sliders, watched for longer
 #
 # And the sliders? Here is `root-k1` on sixteen forests, a row each. The slider moves the **last**
-# loop that the period test is given; it looks at the 128 loops before it. Watch the arrows.
+# loop that the period test is given; it looks at the 128 loops up to that one, or at as many as
+# there are. Watch the arrows.
 
 # %% id="limit-strip"
 LIMITS = (
@@ -373,8 +400,9 @@ for before, one, its in zip(late[restless], limit, period, strict=True):
 # "Slider" was a statement about 128 loops. What is left is a handful of whole forests. Watched for
 # long enough, some of them turn out to be on long orbits, of more than a hundred loops: too long
 # for a test that looks at 128, to which an arc of them looks like a slide or like nothing it
-# knows. Of the others we cannot say, even so. This model has orbits after all, in a few forests
-# of a hundred, far beyond any loop at which it is used, and the usual length of a run hides them.
+# knows. Of the others we cannot say, even so. This model has orbits after all, in one or two
+# forests of a hundred, far beyond any loop at which it is used, and the usual length of a run hides
+# them.
 #
 # ## Overthinking: the state, or the answer?
 #
@@ -473,9 +501,9 @@ for name in bench:
 # The other half of the claim needs care. It is tempting to say: what rests keeps its answer, what
 # does not rest loses it. The table says no, twice. Most tokens of `root-ouro` and about half of
 # those of `root-k1` **do** come to rest, many of them on a **wrong** answer; they passed through
-# the right one on their way to somewhere else. And the flood that never rests loses nothing. The
-# hero differs not in *that* it rests but in *where*. Rest is no certificate: a residual near zero
-# says nothing about being right.
+# the right one on their way to somewhere else. And the turning flood, most of whose cells never
+# rest, loses nothing. The hero differs not in *that* it rests but in *where*. Rest is no
+# certificate: a residual near zero says nothing about being right.
 #
 # (What the claim says about *stages* of inference is for chapter 07.)
 #
@@ -646,8 +674,9 @@ for loops in (8, 16, 32):
 # %% [markdown] id="exit-text"
 # **Measured here**, for two models, one seed each.
 #
-# - Rules that watch the **answer** (KL, stable answer) leave earliest. Rules that watch the
-#   **state** wait for something that the answer does not need.
+# - The rule that watches the **answer's probabilities** (KL) leaves earliest on both models.
+#   Acceleration watches the **state** and waits for something that the answer does not need. Step
+#   size and stable answer lie between, and change places from one model to the other.
 # - On the model that rests every rule works, and waiting too long costs only loops. On the one
 #   that overthinks, waiting costs *answers*: below some threshold the step-size rule falls off a
 #   cliff, since the state moves long after the answer was right. There acceleration holds
@@ -679,13 +708,43 @@ for loops in (8, 16, 32):
 # | reset | every eighth loop the start state is put back |
 # | not looped | every loop begins at the start state again |
 #
-# You do not see answers. You see three curves over 48 loops, means over all tokens: the relative
-# **step**, the **length** of the state, and the **distance between tokens**. First all four cases
-# as a still picture. Decide, then play. (Why is *the gradient is cut* not in the list? Because a
-# forward run cannot show it.)
+# (Why is *the gradient is cut* not in the list? Because a forward run cannot show it.)
+#
+# Inject each of them yourself, with the buttons, and watch one token's state over 48 loops, in the
+# plane in which this path spreads most. What does each fault do to the length of a step?
+
+# %% id="inject"
+ward = tasks.find_root(4, torch.Generator().manual_seed(7), max_depth=8)
+views, told = [], []
+for fault, what in FAULTS.items():
+    path = faulty_run(bench["hero"], ward.tokens[:1], fault, 48)[:, 0, 4]  # [loop, width]
+    axes = torch.linalg.svd(path - path.mean(0), full_matrices=False)[2][:2]
+    points = (path - path.mean(0)) @ axes.T
+    points /= points.norm(dim=-1).max().clamp_min(1e-6)
+    views.append(
+        [points.where(torch.arange(48)[:, None] < loop, torch.nan) for loop in range(1, 49)]
+    )
+    step, length = measure.relative_step(path), path.norm(dim=-1)
+    told.append([f"Loop 1, {fault}: {what}."])
+    for loop in range(2, 49):
+        moved = f"the step is {step[loop - 2]:.0e} of the state's length, {length[loop - 1]:.1f}"
+        told[-1].append(f"Loop {loop}, {fault}: {moved}.")
+PlaneStepper(
+    torch.stack([torch.stack(view) for view in views]),
+    title="One token of the hero, with a fault injected",
+    menus={"fault": list(FAULTS)},
+    captions=told,
+    path=True,
+    buttons=True,
+    axes=("first direction", "second direction"),
+)
+
+# %% [markdown] id="game-rules"
+# In the game you see neither the path nor the answers. You see three curves over 48 loops, means
+# over all tokens: the relative **step**, the **length** of the state, and the **distance between
+# tokens**. First all four cases as a still picture. Decide, then play.
 
 # %% id="game-strip"
-ward = tasks.find_root(4, torch.Generator().manual_seed(7), max_depth=8)
 game = Diagnosis.of(bench["hero"], ward.tokens, cases=4, seed=21)
 game.film_strip()
 

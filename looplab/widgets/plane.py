@@ -19,8 +19,8 @@ class PlaneStepper(Stepper):
     the order of the leading axes. first: what the slider says at frame 0. names: a legend entry for
     each kind of point; kinds [point]: which it is. captions: what each frame shows, in words, a
     nested list [*menu][frame]. circle: draw the unit circle. path: join the points in their order.
-    slider: what the slider moves over. axes: names of the two axes. Raises ValueError naming what
-    does not fit together.
+    buttons: a button for each option instead of a menu. slider: what the slider moves over. axes:
+    names of the two axes. Raises ValueError naming what does not fit together.
 
     >>> turn = torch.linspace(0, 3, 8)
     >>> points = torch.stack((turn.cos(), turn.sin()), dim=-1)[:, None]
@@ -40,6 +40,7 @@ class PlaneStepper(Stepper):
         captions: Sequence | None = None,
         circle: bool = False,
         path: bool = False,
+        buttons: bool = False,
         slider: str = "loop",
         axes: tuple[str, str] = ("", ""),
     ):
@@ -84,6 +85,7 @@ class PlaneStepper(Stepper):
             "captions": _captions(captions, cloud.shape[:4], slider, first),
             "circle": bool(circle),
             "path": bool(path),
+            "buttons": bool(buttons),
             "axes": list(axes),
             "extent": _extent(cloud, circle),
         }
