@@ -21,12 +21,10 @@ class ModelMenu(ipywidgets.VBox):
     """
 
     def __init__(self):
-        offered = [("the miniatures: ours, offline", MINIATURES)]
-        offered += [(f"{one.hub}: {one.download:g} GB", name) for name, one in MENU.items()]
-        wide = ipywidgets.Layout(width="95%")
-        self.models = ipywidgets.Dropdown(
-            options=offered, value=MINIATURES, description="models", layout=wide
-        )
+        offered = [("miniatures, offline", MINIATURES)]
+        offered += [(f"{name}, {one.download:g} GB", name) for name, one in MENU.items()]
+        # Buttons: JupyterLab takes a drop-down list's arrow keys for its own.
+        self.models = ipywidgets.ToggleButtons(options=offered, value=MINIATURES)
         self.agreed = ipywidgets.Checkbox(
             value=False, description="yes, download it", indent=False, disabled=True
         )
