@@ -6,15 +6,20 @@ nnsight and TransformerLens are compared when they are installed (benchmarks/req
 """
 
 import importlib.util
+import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from timing import interleave, show
 
 from looplab import LoopedConfig, LoopedTransformer, plan, trace
+
+OURS = "trace, every state"
+NNSIGHT = "nnsight cache, core layers"
+LENS = "TransformerLens run_with_cache"
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def own_cases(model, tokens):
 
     return {
         "plain forward": plain,
-        "trace, every state": lambda: trace(model, tokens),
+        OURS: lambda: trace(model, tokens),
         "trace, loop ends": lambda: trace(model, tokens, keep=()),
         "trace, states and attention": lambda: trace(model, tokens, keep=("states", "attention")),
         "hooks, append clones": lambda: hooks(model, tokens, torch.clone),
@@ -90,7 +95,7 @@ def nnsight_cases(model, tokens):
             kept = tracer.cache(modules=layers).save()
         return kept
 
-    return {"nnsight cache, core layers": cache}
+    return {NNSIGHT: cache}
 
 
 def transformer_lens(size, tokens):
@@ -122,7 +127,7 @@ def transformer_lens(size, tokens):
         with torch.no_grad():
             return lens.run_with_cache(tokens)
 
-    return {"TransformerLens plain": plain, "TransformerLens run_with_cache": cached}
+    return {"TransformerLens plain": plain, LENS: cached}
 
 
 PEAK_GROWTH = """
@@ -150,6 +155,34 @@ print(more / sum(plan(model, tokens).values()))
 """
 
 
+def per_call():
+    """Print what recording adds to one layer call of a tiny model, where nothing hides it.
+
+    Runs of 16 and of 64 loops: the difference leaves out what a trace costs once.
+    """
+    tiny, spent = Size(32, 2, 16, 8, 1, 31, 0.0), {}
+    for loops in (16, 64):
+        size = replace(tiny, loops=loops)
+        model, tokens = looped(size), torch.randint(512, (size.batch, size.tokens))
+        cases = {name: own_cases(model, tokens)[name] for name in ("plain forward", OURS)}
+        pairs = {OURS: "plain forward"}
+        if importlib.util.find_spec("nnsight"):
+            cases |= nnsight_cases(looped(size), tokens)
+            pairs[NNSIGHT] = "plain forward"
+        if importlib.util.find_spec("transformer_lens"):
+            cases |= transformer_lens(size, tokens)
+            pairs[LENS] = "TransformerLens plain"
+        seconds = interleave(cases, size.rounds)
+        for name, base in pairs.items():
+            more = [a - b for a, b in zip(seconds[name], seconds[base], strict=True)]
+            spent.setdefault(name, []).append(statistics.median(more))
+    each = {name: 1e6 * (long - short) / (48 * tiny.core) for name, (short, long) in spent.items()}
+    print("\nrecording adds to one layer call (CPU time, one thread)")
+    for name, microseconds in each.items():
+        half = "" if name == OURS else f"  ours / this {each[OURS] / microseconds:.2f}  bound 0.50"
+        print(f"  {name:44s} {microseconds:6.1f} microseconds{half}")
+
+
 def peak_growth(name):
     """Peak memory of a trace above a plain forward's / bytes planned, in a process of its own."""
     command = [sys.executable, "-c", PEAK_GROWTH, name]
@@ -167,7 +200,7 @@ def main(names):
             cases |= nnsight_cases(looped(size), tokens)
         title = f"{name}: width {size.width}, {model.config.notation}, {size.batch}x{size.tokens}"
         seconds = interleave(cases, size.rounds)
-        show(title, seconds, "plain forward", {"trace, every state": size.gate})
+        show(title, seconds, "plain forward", {OURS: size.gate})
         run = trace(model, tokens)
         held = (run.nbytes - run.tokens.nbytes) / sum(plan(model, tokens).values())
         print(f"  bytes held by the trace / bytes planned: {held:.3f}", end="")
@@ -179,6 +212,7 @@ def main(names):
         if importlib.util.find_spec("transformer_lens") and name != "mid":
             seconds = interleave(transformer_lens(size, tokens), size.rounds)
             show(f"{name}: the same depth in TransformerLens", seconds, "TransformerLens plain")
+    per_call()
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
     python benchmarks/bench_train.py
 
-All run 16 layer calls of the same shapes, so their FLOPs are equal (but for truncation).
+All run 16 layer calls of the same shapes, so their FLOPs are equal (but for truncation). Then the
+model of chapter 02: what its data costs beside a step, and what the whole training takes.
 """
+
+import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from timing import interleave, show
 from torch import nn
 
-from looplab import LoopedConfig, LoopedTransformer
+from looplab import LoopedConfig, LoopedTransformer, checkpoints, tasks, train
 
 WIDTH, CORE, LOOPS, TOKENS, BATCH, VOCAB = 64, 2, 8, 32, 64, 64
 CONFIG = LoopedConfig(vocab=VOCAB, width=WIDTH, core=CORE, loops=LOOPS, position="none")
@@ -50,6 +54,46 @@ def step(model, logits):
     return run
 
 
+def data(steps=64):
+    """Print CPU time of drawing a batch / of a training step, for each task's own recipe."""
+    drawn = {
+        "root-k1": partial(tasks.find_root, max_depth=5),
+        "flood": partial(tasks.flood_fill, side=6),
+        "parity": partial(tasks.windowed_parity, length=12),
+    }
+    print("\ndrawing a batch / training step (CPU time, one thread)")
+    for name, task in drawn.items():
+        card = checkpoints.card(name)
+        model = LoopedTransformer(LoopedConfig.from_dict(card["config"]))
+        size, loops = card["recipe"]["batch"], card["config"]["loops"]
+        recipe = train.Recipe(steps=steps, batch=size, loops=loops)
+        generator = torch.Generator().manual_seed(0)
+        stream = tasks.batches(task, size, generator)
+        begin = time.process_time()
+        for _ in range(steps):
+            next(stream)
+        drawing = time.process_time() - begin
+        begin = time.process_time()
+        train.fit(model, task, recipe, progress=False, device="cpu", threads=1)
+        share = drawing / (time.process_time() - begin)
+        print(f"  {name:44s} {share:6.3f}  bound 0.05 {'ok' if share <= 0.05 else 'OVER'}")
+
+
+def first_model(steps=300):
+    """Print what the training of chapter 02 takes, from its first steps, and the loss by then."""
+    torch.manual_seed(0)
+    card = checkpoints.card("root-k1")
+    model = LoopedTransformer(LoopedConfig.from_dict(card["config"]))
+    recipe = train.Recipe(steps=steps, batch=64, loops=train.UniformLoops(3, 6))
+    task = partial(tasks.find_root, max_depth=5)
+    begin = time.process_time()
+    history = train.fit(model, task, recipe, progress=False, device="cpu", threads=1)
+    seconds = (time.process_time() - begin) * 1000 / steps
+    print("\nchapter 02's training (CPU time, one thread)")
+    print(f"  1000 steps take {seconds:.1f} s  bound 30 {'ok' if seconds <= 30 else 'OVER'}")
+    print(f"  loss {history.loss[0]:.2f} at the start, {history.loss[-1]:.2f} after {steps} steps")
+
+
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -69,6 +113,8 @@ def main():
     }
     title = f"training step: width {WIDTH}, {CONFIG.notation}, {BATCH}x{TOKENS} tokens"
     show(title, interleave(cases, rounds=9), "torch.nn.TransformerEncoder")
+    data()
+    first_model()
 
 
 if __name__ == "__main__":
