@@ -199,6 +199,15 @@ def test_a_plane_shows_the_points_of_its_menus():
         plane.choose(norm="Huginn")
 
 
+def test_a_plane_offers_buttons_in_place_of_a_menu():
+    points = torch.rand(2, 4, 5, 2)
+    for buttons, control in ((False, "Dropdown"), (True, "ToggleButtons")):
+        plane = PlaneStepper(points, title="", menus={"fault": ["none", "gain"]}, buttons=buttons)
+        (menu,) = plane.children[1].children
+        assert type(menu).__name__ == control
+        assert menu.options == (("none", 0), ("gain", 1))
+
+
 def test_points_that_are_missing_are_not_drawn():
     points = torch.tensor([[[0.5, 0.0], [torch.nan, 0.0]]])
     plane = PlaneStepper(points, title="one", names=("a", "b"), kinds=(0, 1), circle=True)
