@@ -189,6 +189,12 @@ for period, (orbit, states) in sorted(orbits.items()):
     print(f"{period:6d}   {' '.join(map(str, back)):45s} {' '.join(map(str, lags))}")
 rest = torch.ones(128, 1)
 print("a state at rest is back at every lag:", all(returns_after(rest, n) for n in range(1, 25)))
+print("period at the loop's end   period of the same token after each layer")
+for period in (4, 5, 6, 12):
+    orbit, states = orbits[period]
+    inside = run_orbit(orbit, keep=("states",)).states[:, :, 0]  # [loop, layer, token, width]
+    each = measure.limit_by_period(inside[:, :, orbit["period of each token"].index(period)])
+    print(f"{period:24d}   {' '.join(map(str, each.period.tolist()))}")
 
 # %% [markdown] id="lags-text"
 # **Measured here.** An orbit is back at its period and at every multiple of it, so the period is
@@ -202,17 +208,9 @@ print("a state at rest is back at every lag:", all(returns_after(rest, n) for n 
 #
 # And **between** the ends of loops, in the layers inside? The paper finds its orbits there as well
 # (C9). **Proved**, by the argument of chapter 03: what a layer puts out depends on the state at the
-# loop's beginning and on the input alone, so it comes back whenever that does.
-
-# %% id="layers"
-print("period at the loop's end   period of the same token after each layer")
-for period in (4, 5, 6, 12):
-    orbit, states = orbits[period]
-    inside = run_orbit(orbit, keep=("states",)).states[:, :, 0]  # [loop, layer, token, width]
-    each = measure.limit_by_period(inside[:, :, orbit["period of each token"].index(period)])
-    print(f"{period:24d}   {' '.join(map(str, each.period.tolist()))}")
-
-# %% [markdown] id="scan-intro"
+# loop's beginning and on the input alone, so it comes back whenever that does. The last lines of
+# the output show it.
+#
 # How common are orbits among the random stacks?
 
 # %% id="scan"
@@ -475,9 +473,7 @@ for name, model in (*bench.items(), ("flood-turning", odd)):
     told = [at_rest, right[-1], at_rest & ~right[-1], lost]
     told = [100 * share.double().mean().item() for share in told]
     print(f"{name:16s} {told[0]:8.1f} {told[1]:7.1f} {told[2]:19.1f} {told[3]:23.1f}")
-
-# %% id="rest-seeds"
-print("three seeds, 128 loops: of the tokens at rest, % that rest on a wrong answer")
+print("\nthree seeds, 128 loops: of the tokens at rest, % that rest on a wrong answer")
 for name, seeds in limits.items():
     wrong = [100 * s["at rest and wrong"] / s["by period"]["fixed point"] for s in seeds]
     print(f"{name:16s}", "  ".join(f"{share:5.1f}" for share in wrong))
@@ -648,9 +644,7 @@ for name in ("root-k1-penalty", "root-k1"):
     curves["oracle"] = [best[best > 0].float().mean().item()], [(best > 0).float().mean().item()]
     panels[name] = curves
 picture = plots.trade_off(panels, "mean loops per token", "share right at the exit")
-plots.mark(picture, whose("06.3"))
 
-# %% id="exit-table"
 print("the cheapest setting of each rule that gets at least 99.5 % right")
 print(f"{'model':16s} {'rule':16s} {'setting':>8s} {'loops':>6s} {'spare':>6s} {'lost %':>7s}")
 for name, (right, rules) in table.items():
@@ -670,6 +664,7 @@ for name, (right, rules) in table.items():
 for loops in (8, 16, 32):
     known = (lasting_from(table["root-k1"][0][:loops]) > 0).double().mean().item()
     print(f"root-k1, runs of {loops:2d} loops: an oracle exit for {100 * known:.0f} % of tokens")
+plots.mark(picture, whose("06.3"))
 
 # %% [markdown] id="exit-text"
 # **Measured here**, for two models, one seed each.
@@ -711,9 +706,10 @@ for loops in (8, 16, 32):
 # (Why is *the gradient is cut* not in the list? Because a forward run cannot show it.)
 #
 # Inject each of them yourself, with the buttons, and watch one token's state over 48 loops, in the
-# plane in which this path spreads most. What does each fault do to the length of a step?
+# plane in which this path spreads most. (The still picture is the healthy hero's.) What does each
+# fault do to the length of a step?
 
-# %% id="inject"
+# %% id="inject-strip"
 ward = tasks.find_root(4, torch.Generator().manual_seed(7), max_depth=8)
 views, told = [], []
 for fault, what in FAULTS.items():
@@ -727,9 +723,9 @@ for fault, what in FAULTS.items():
     step, length = measure.relative_step(path), path.norm(dim=-1)
     told.append([f"Loop 1, {fault}: {what}."])
     for loop in range(2, 49):
-        moved = f"the step is {step[loop - 2]:.0e} of the state's length, {length[loop - 1]:.1f}"
-        told[-1].append(f"Loop {loop}, {fault}: {moved}.")
-PlaneStepper(
+        moved = f"length of the state {length[loop - 1]:.1f}, of the step {step[loop - 2]:.1g}"
+        told[-1].append(f"Loop {loop}, {fault}: {moved} times as much.")
+injected = PlaneStepper(
     torch.stack([torch.stack(view) for view in views]),
     title="One token of the hero, with a fault injected",
     menus={"fault": list(FAULTS)},
@@ -738,6 +734,10 @@ PlaneStepper(
     buttons=True,
     axes=("first direction", "second direction"),
 )
+injected.film_strip(frames=(2, 4, 8, 16, 48))
+
+# %% id="inject"
+injected
 
 # %% [markdown] id="game-rules"
 # In the game you see neither the path nor the answers. You see three curves over 48 loops, means
