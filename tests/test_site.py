@@ -212,6 +212,12 @@ def test_the_widgets_say_in_the_browser_what_they_say_in_python(widgets, game, p
         assert words.inner_text() == game.words
 
 
+def test_what_needs_a_kernel_is_told():
+    from looplab.zoo import chooser
+
+    assert all(hasattr(chooser, name) for name in pages.NEEDS_KERNEL)
+
+
 def test_a_label_cannot_end_the_block(widgets):
     block = embed.block("stepper", '"</script>', {"title": "</script><b>"})
     assert block.count("</script>") == 1

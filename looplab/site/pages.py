@@ -18,6 +18,11 @@ from looplab.widgets import embed
 
 _STATIC = Path(__file__).parent / "static"
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
+# Controls that do nothing without a kernel, and what stands in their place.
+NEEDS_KERNEL = {
+    "ModelMenu": "In a running notebook a menu of released models stands here. This page was made "
+    "with its first choice, the miniatures."
+}
 _ROLES = {"answer": "looplab-answer", "check": "looplab-check"}
 
 
@@ -78,7 +83,10 @@ def prepare(notebook, where: Path, stem: str, blocks: dict, static: Path) -> Non
         cell.metadata["tags"] = tags
         waiting = list(blocks.get(cell.id, []))
         for output in cell.outputs:
-            if text := shown_widget(output):
+            said = output.get("data", {}).get("text/plain", "").partition("(")[0]
+            if said in NEEDS_KERNEL:
+                output.data = {"text/html": f"<p><em>{NEEDS_KERNEL[said]}</em></p>"}
+            elif text := shown_widget(output):
                 shown, block = waiting.pop(0) if waiting else ("nothing", "")
                 if shown != text:
                     raise CaptureError(
