@@ -156,6 +156,10 @@ def test_a_plane_steps_and_its_menu_changes_it(scope):
     canvas.focus()
     scope.page.keyboard.press("ArrowRight")
     assert cell.locator(".looplab-words").inner_text() == "Loop 2 of 12."
+    # There are no rows to walk through: these do nothing, rather than select another cell.
+    for key in ("ArrowDown", "ArrowUp", "ArrowUp"):
+        scope.page.keyboard.press(key)
+    assert scope.page.locator(".jp-mod-active " + CANVAS).get_attribute("data-loop") == "2"
     before = canvas.screenshot()
     cell.locator("select").last.select_option(label="0.5")
     assert canvas.screenshot() != before

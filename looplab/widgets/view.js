@@ -682,11 +682,12 @@ const looplab = (() => {
       const loop = { ArrowRight: s.loop + 1, ArrowLeft: s.loop - 1, PageUp: s.loop + page, PageDown: s.loop - page,
         Home: meta.first, End: meta.last }[e.key];
       const token = painter.tokens ? { ArrowDown: s.token + 1, ArrowUp: s.token - 1 }[e.key] : undefined;
-      if (loop === undefined && token === undefined && e.key.toLowerCase() !== "h") return;
+      const arrow = e.key.startsWith("Arrow");
+      if (!arrow && loop === undefined && token === undefined && e.key.toLowerCase() !== "h") return;
       e.preventDefault(); e.stopPropagation();              // or JupyterLab moves to another cell
       if (loop !== undefined) change({ loop: clamp(loop, meta.first, meta.last) });
       else if (token !== undefined) change({ token: clamp(token, 0, painter.tokens - 1) });
-      else change({ held: !s.held });
+      else if (!arrow) change({ held: !s.held });
     });
     let dragging = false;
     const point = e => {
