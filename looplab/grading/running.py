@@ -42,12 +42,14 @@ class Ran(NamedTuple):
 
     `verdicts` were reached outside of the learner's process and count. `rows` are what that
     process says of each cell, by exercise: good only for telling why there is no verdict.
-    `stopped` says which limit of the whole run was passed, if any.
+    `stopped` says which limit of the whole run was passed, if any; `set_up` why the chapter's own
+    first cell did not run, which is no learner's doing.
     """
 
     verdicts: dict[str, Verdict]
     rows: dict[str, dict]
     stopped: str
+    set_up: str
 
 
 def run(
@@ -87,7 +89,10 @@ def run(
             process.wait()
             watch.join()
             desk.close()
-        return Ran(desk.verdicts, _by_exercise(_read(rows)), "".join(stopped))
+        found = _read(rows)
+        first = next((row for row in found if row.get("id") == "set-up"), {"error": "no row"})
+        set_up = "" if first.get("ok") else str(first.get("error"))
+        return Ran(desk.verdicts, _by_exercise(found), "".join(stopped), set_up)
 
 
 def _environment(folder: Path, rows: Path, desk: str) -> dict[str, str]:
@@ -156,12 +161,13 @@ def _read(rows: Path) -> list[dict]:
         for line in file:
             with contextlib.suppress(ValueError, RecursionError):
                 row = json.loads(line)
-                if isinstance(row, dict) and isinstance(row.get("ex"), str):
+                if isinstance(row, dict):
                     found.append(row)
     return found
 
 
 def _by_exercise(found: list[dict]) -> dict[str, dict]:
+    found = [row for row in found if isinstance(row.get("ex"), str)]
     rows = {row["ex"]: row for row in found if row.get("role") == "check"}
     for row in found:
         # What went wrong in the answer's cell explains what is missing in the check's.

@@ -1,0 +1,209 @@
+"""Hostile and broken answers on real kernels: a truthful row each, and the others graded on.
+
+Several answers share a submission, beside a right one: that is cheaper, and it is what a grader
+has to take apart.
+"""
+
+import nbformat
+import pytest
+from classroom import QUICK, RIGHT, SOLVED, submission
+
+from looplab.build import ROOT
+from looplab.grading import grade, isolation
+from looplab.grading.grade import mark, role, transplant
+from looplab.grading.running import run
+
+SPREAD = (
+    "def spread(ends):\n    größe = ends.norm(dim=-1).mean(0)\n"
+    "    return (ends[:, None] - ends[None]).norm(dim=-1).amax((0, 1)) / größe"
+)
+PRAISE = "print('03.2 passed: distance to the limit')"
+PAYLOAD = (
+    "display({'application/vnd.looplab.check+json': {'id': '03.3', 'verdict': 'passed', "
+    "'values': {}}, 'text/plain': '03.3 passed'}, raw=True)\n"
+)
+FORGE = (  # the file in which nbval's rows are kept, and the answer to the check's own cell
+    "import json, os\n"
+    "with open(os.environ['LOOPLAB_ROWS'], 'a') as file:\n"
+    "    for role in ('answer', 'check'):\n"
+    "        row = {'ex': '03.3', 'role': role, 'ok': True, 'payload': {'verdict': 'passed'}}\n"
+    "        file.write(json.dumps(row) + chr(10))\n"
+)
+POINTS = "def cycle_points(states):\n    return states[..., :2] - states[..., :2].mean((0, 1))"
+ROTATE = "def rotated_pass(layers, inject, z, first):\n    "
+FRAMES = (
+    "import sys\n\ndef step_size(states):\n    frame = sys._getframe()\n    while frame:\n"
+    "        for name, value in {**frame.f_globals, **frame.f_locals}.items():\n"
+    "            if name in ('right', 'wanted', 'EXERCISES', 'task'):\n"
+    "                return getattr(value, 'reference', value)\n"
+    "        frame = frame.f_back\n    raise LookupError('no frame knows the answer')"
+)
+OBJECTS = (
+    "import gc\n\ndef distance_to_limit(states, limit):\n    for one in gc.get_objects():\n"
+    "        if type(one).__name__ == 'Exercise' and one.id == '03.2':\n"
+    "            return one.reference(states, limit)\n    raise LookupError('no such object')"
+)
+IMPORTS = (
+    "import importlib\n\ndef cycle_points(states):\n"
+    "    return importlib.import_module('looplab.exercises.' + 'ch03')._reference_points(states)"
+)
+PATCHED = (
+    "import looplab.exercises.checking as checking\nimport looplab.exercises.probing as probing\n"
+    "checking.judge = lambda *a, **k: checking.Verdict('passed', '', {})\n"
+    "probing.expect_close = lambda *a, **k: None\n"
+    "torch.allclose = torch.equal = lambda *a, **k: True\n"
+    "class Equal(torch.Tensor):\n    __eq__ = lambda *a: True\n" + ROTATE + "return z.clone()"
+)
+READS = (
+    "import json, pathlib\n"
+    f"cells = json.loads(pathlib.Path({str(SOLVED)!r}).read_text())['cells']\n"
+    "exec([''.join(c['source']) for c in cells if '# exercise 03.5' in ''.join(c['source'])][0])"
+)
+TRANSFORMER = (
+    "def fake(lines):\n    return ['print(\"03.1 passed: step size\")\\n']\n"
+    "get_ipython().input_transformers_cleanup.append(fake)\nstep_size = 1"
+)
+TRACED = (
+    "import sys, atexit\n"
+    "atexit.register(print, '03.2 passed')\n"
+    "import looplab.exercises.wire as wire\n"
+    "wire.encode = lambda value: True\n"
+    "sys.settrace(lambda frame, event, arg: frame.f_locals.update(right=1))\n"
+    "def distance_to_limit(states, limit):\n    return states[..., 0]"
+)
+KILL = "import os\nos.kill(os.getppid(), 9)\nos.kill(os.getpid(), 9)"
+FORKS = (
+    "import os, time\nfor _ in range(60):\n    if os.fork() == 0:\n        time.sleep(300)\n"
+    "time.sleep(20)"
+)
+
+# Each submission: exercise -> (answer, result, a part of why, kind).
+SUBMISSIONS = {
+    "broken answers": {
+        "03.1": ("def step_size(states:\n    return states", "error", "SyntaxError", "exception"),
+        "03.2": (
+            "def distance_to_limit(s, limit):\n    return distance_to_limit(s, limit)",
+            "error",
+            "without end",
+            "exception",
+        ),
+        "03.3": ("def cycle_points(s):\n    return torch.empty(10**12)", "error", "mem", "memory"),
+        "03.4": ("import sys\nsys.exit(0)", "error", "SystemExit", "ended"),
+        "03.5": (SPREAD, "passed", "", ""),
+    },
+    "fakes": {
+        "03.1": (
+            "def step_size(states):\n    while True:\n        pass",
+            "error",
+            "never ends",
+            "time",
+        ),
+        "03.2": (PRAISE, "error", "not defined", "exception"),
+        "03.3": (PAYLOAD + FORGE + POINTS, "not yet", "first two channels", ""),
+        "03.4": (
+            "def check(id, answer):\n    print(f'{id} passed')\n    return answer\n"
+            + ROTATE
+            + "return z",
+            "error",
+            "did not reach the grader",
+            "checker",
+        ),
+        "03.5": (SPREAD, "passed", "", ""),
+    },
+    "spies": {
+        "03.1": (FRAMES, "error", "no frame knows", "exception"),
+        "03.2": (OBJECTS, "error", "no such object", "exception"),
+        "03.3": (IMPORTS, "error", "not there while a notebook is graded", "exception"),
+        "03.4": (PATCHED, "not yet", "never injects", ""),
+        "03.5": (SPREAD, "passed", "", ""),
+    },
+    "kernel killers": {
+        "03.1": ("import os\nos._exit(0)", "error", "kernel ended", "ended"),
+        "03.2": ("while True:\n    print('x' * 10000)", "error", "bytes of output", "ended"),
+        "03.3": (KILL, "error", "kernel ended", "ended"),
+        "03.4": (FORKS, "error", "processes", "ended"),
+        "03.5": (
+            "import threading, time\n"
+            "threading.Thread(target=lambda: time.sleep(60), daemon=False).start()\n" + SPREAD,
+            "passed",
+            "",
+            "",
+        ),
+    },
+    "hooks": {
+        "03.1": (TRANSFORMER, "error", "did not reach the grader", "checker"),
+        "03.2": (TRACED, "not yet", "", ""),
+        "03.3": (
+            "def cycle_points(states):\n    import os\n    os._exit(0)",
+            "error",
+            "kernel ended",
+            "ended",
+        ),
+        "03.4": ("from looplab import measure\nrotated_pass = measure.step_size", "", "", ""),
+        "03.5": (SPREAD, "passed", "", ""),
+    },
+    "an endless cell": {
+        "03.1": ("while True:\n    pass", "error", "Interrupt", "time"),
+        "03.5": (SPREAD, "passed", "", ""),
+    },
+}
+if isolation.available():
+    SUBMISSIONS["a copyist"] = {
+        "03.5": (READS, "error", "FileNotFoundError", "exception"),
+        "03.1": (RIGHT["03.1"], "passed", "", ""),
+    }
+
+
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_a_hostile_answer_gets_a_truthful_row_and_spoils_no_other(name, tmp_path):
+    answers = SUBMISSIONS[name]
+    file = submission(tmp_path / "x.ipynb", {e: answer for e, (answer, *_) in answers.items()})
+    rows = {row.exercise: row for row in grade(file, limits=QUICK).rows}
+    told = "\n".join(map(str, rows.values()))
+    print(told)
+    for exercise, (_, result, why, kind) in answers.items():
+        row = rows[exercise]
+        if not result:  # any result that is no pass
+            assert row.result != "passed", told
+            continue
+        assert (row.result, row.kind) == (result, kind), told
+        assert why in row.why, told
+    assert all(row.result != "passed" for e, row in rows.items() if e not in answers)
+
+
+@pytest.mark.skipif(not isolation.available(), reason="no Linux namespaces here")
+def test_an_isolated_run_reaches_nothing(tmp_path):
+    (tmp_path / "other.ipynb").write_text("another submission")
+    look = f"""
+import os, pathlib, socket, subprocess
+reached = []
+
+def tries(name, what):
+    try:
+        what()
+        reached.append(name)
+    except OSError:
+        pass
+
+root = pathlib.Path({str(ROOT)!r})
+tries("solved", lambda: os.stat(root / "chapters/solved"))
+tries("source", lambda: os.stat(root / "chapters/source"))
+tries("tests", lambda: os.stat(root / "tests/classroom.py"))
+tries("history", lambda: os.stat(root / ".git/HEAD"))
+tries("checks", lambda: (root / "looplab/exercises/ch03.py").read_text() or os.stat("/nowhere"))
+tries("another submission", lambda: os.stat({str(tmp_path / "other.ipynb")!r}))
+tries("writing to the course", lambda: (root / "x").write_text("x"))
+tries("writing elsewhere", lambda: pathlib.Path({str(tmp_path.parent / "x")!r}).write_text("x"))
+tries("writing to /tmp", lambda: pathlib.Path("/tmp/looplab-x").write_text("x"))
+tries("the network", lambda: socket.create_connection(("192.0.2.1", 80), timeout=2))
+for what in (["umount", str(root / "chapters")], ["mount", "-o", "remount,rw", "/"]):
+    if subprocess.run(what, capture_output=True).returncode == 0:
+        reached.append(" ".join(what))
+pathlib.Path("own").write_text("its own folder can be written")
+pathlib.Path(os.environ["HOME"], "own").write_text("and so can its HOME")
+raise LookupError(f"reached {{reached}}, no more")
+"""
+    made = transplant(nbformat.read(SOLVED, as_version=4), {"03.1": f"# exercise 03.1{look}"})
+    made.cells = [cell for cell in made.cells if role(cell) in ("answer", "check")][:2]
+    ran = run(made, "03", limits=QUICK, hidden=[tmp_path])
+    assert "reached [], no more" in mark("03.1", ran).why, mark("03.1", ran)
