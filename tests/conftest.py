@@ -12,14 +12,21 @@ def pytest_report_header(config):
     return f"browser tests: {CHROMIUM or 'skipped, ' + browser.HOW_TO_GET_ONE}"
 
 
+MEASURED = {
+    "chapter": "chapters: time, and memory at the peak",
+    "widget": "the microscope in JupyterLab",
+}
+
+
 def pytest_terminal_summary(terminalreporter):
-    """What each chapter took, so that the log of a run shows it."""
+    """What chapters took and how fast widgets are, so that the log of a run shows it."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
-    taken = {value for one in reports for key, value in one.user_properties if key == "chapter"}
-    if taken:
-        terminalreporter.section("chapters: time, and memory at the peak")
-        for line in sorted(taken):
-            terminalreporter.line(line)
+    for wanted, title in MEASURED.items():
+        lines = {value for one in reports for key, value in one.user_properties if key == wanted}
+        if lines:
+            terminalreporter.section(title)
+            for line in sorted(lines):
+                terminalreporter.line(line)
 
 
 def _need_chromium():
