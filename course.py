@@ -84,8 +84,10 @@ def test(arguments):
     style = run("-m", "ruff", "check", ".") or run("-m", "ruff", "format", "--check", ".")
     # One thread: the models are tiny, and spinning threads only wait for each other.
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    # Whole files go to a core, so that a server or a class of notebooks is made only once.
-    spread = () if any(a.startswith("-n") for a in arguments) else ("-n", "auto", "--dist=loadfile")
+    # Files go to a core as a whole, but for their longest tests; see tests/conftest.py.
+    spread = ("-n", "auto", "--dist=loadgroup")
+    if any(a.startswith("-n") for a in arguments):
+        spread = ()
     tests = run("-m", "pytest", "-p", "no:nbval", *spread, *arguments, env=environment)
     return style or tests
 

@@ -12,6 +12,14 @@ def pytest_report_header(config):
     return f"browser tests: {CHROMIUM or 'skipped, ' + browser.HOW_TO_GET_ONE}"
 
 
+def pytest_collection_modifyitems(items):
+    """With --dist=loadgroup a file's tests stay on one core, so that its server or class is made
+    only once; those marked `alone` are long, and run wherever there is room."""
+    for item in items:
+        if item.get_closest_marker("alone") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 MEASURED = {
     "chapter": "chapters: time, and memory at the peak",
     "widget": "the microscope in JupyterLab",

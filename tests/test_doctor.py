@@ -74,6 +74,7 @@ def test_what_colab_has_fits(monkeypatch):
         "anywidget": "0.9.21",
         "tqdm": "4.67.1",
         "safetensors": "0.6.2",
+        "pillow": "11.3.0",  # a guess; matplotlib needs one as well
     }
     monkeypatch.setattr(doctor, "_installed", lambda name: colab.get(name, "1.0"))
     assert {finding.level for finding in doctor.packages()} == {"note"}

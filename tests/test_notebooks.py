@@ -79,6 +79,7 @@ def test_exercises_keep_the_contract(path):
 
 
 @each
+@pytest.mark.alone
 def test_a_notebook_runs_and_its_checks_say_what_they_should(path, tmp_path, record_property):
     rows = tmp_path / "rows"
     command = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q", "-rN"]

@@ -52,6 +52,7 @@ def session(folder, cells):
     ]
 
 
+@pytest.mark.alone
 def test_solve_save_lose_the_session_restore_and_all_is_solved_again(tmp_path):
     chapter = nbformat.read(CHAPTER, as_version=4)
     source = {cell.id: cell.source for cell in chapter.cells}

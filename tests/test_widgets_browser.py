@@ -179,6 +179,7 @@ def test_a_plane_steps_and_its_menu_changes_it(scope):
 
 
 @pytest.mark.parametrize("name", [source.stem for source in build.sources()])
+@pytest.mark.alone
 def test_a_chapter_runs_in_the_browser_and_its_widgets_move(page, lab, lab_folder, name):
     source = build.ROOT / "chapters" / f"{name}.ipynb"
     (lab_folder / source.name).write_bytes(source.read_bytes())

@@ -1,5 +1,6 @@
 """Read a submission: which chapter it is, whose, and what it answers."""
 
+import json
 import re
 import stat
 from collections import Counter
@@ -42,7 +43,7 @@ def read(path: Path) -> Submission:
         if not text.strip():
             raise Unreadable("it is empty")
         # Not nbformat.read: it refuses ids that occur twice, and a copied cell has one.
-        notebook = nbformat.convert(reader.reads(text), 4)
+        notebook = nbformat.convert(reader.reads(_mended(text)), 4)
         if not isinstance(notebook.get("cells"), list):
             raise Unreadable("it is JSON, but no notebook: it has no cells")
         return _submission(path, notebook)
@@ -54,6 +55,16 @@ def read(path: Path) -> Submission:
         raise
     except Exception as error:  # nbformat raises many kinds for a damaged file
         raise Unreadable(f"it cannot be read as a notebook ({type(error).__name__})") from None
+
+
+def _mended(text: str) -> str:
+    """The notebook's JSON; a cell whose metadata are none, which nbformat cannot take, has {}."""
+    told = json.loads(text)
+    cells = told.get("cells") if isinstance(told, dict) else None
+    for cell in cells if isinstance(cells, list) else ():
+        if isinstance(cell, dict) and not isinstance(cell.get("metadata"), dict):
+            cell["metadata"] = {}
+    return json.dumps(told)
 
 
 def _submission(path: Path, notebook) -> Submission:

@@ -26,7 +26,7 @@ def block(kind: str, title: str, payload: dict) -> str:
 
     The text depends on the data only, so that a rebuilt page differs where the run does.
 
-    >>> block("game", "a game", {"cases": ["</script>"]})[:57]
+    >>> block("game", "a game", {"cases": ["</script>"]})[:58]
     '<div data-looplab="game" role="group" aria-label="a game">'
     """
     # "<" would end the script early if a label held "</script>"; as an escape it means the same.

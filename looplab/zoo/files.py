@@ -5,6 +5,7 @@ before any weight is read. One family is released as a pickle instead; see `loop
 """
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,25 +146,53 @@ def _pickled(path: Path) -> dict[str, Stored]:
     }
 
 
-def read_into(out: Tensor, name: str, stored: Stored, index: int | None = None) -> None:
-    """Copy tensor `name`, or entry `index` of its first axis, into `out` (cast, moved, reshaped).
+class Reader:
+    """Copies stored tensors out of their files; a context manager.
 
-    The file is mapped anew for each block: pages that one mapping has touched count as ours until
-    it is closed, and a model would take twice its size.
+    A file stays mapped until `_BLOCK` bytes were touched and is then mapped anew: touched pages
+    count as ours until a mapping is closed, and a model would take twice its size. A new mapping
+    for each tensor would be slow, because opening a file reads its whole header.
     """
-    if stored.mapped is not None:
-        whole = stored.mapped if index is None else stored.mapped[index]
-        out.copy_(whole.reshape(out.shape))
-        return
-    row_bytes = stored.file.stat().st_size if index is not None else _row_bytes(stored)
-    rows = max(1, _BLOCK // row_bytes)
-    for first in range(0, stored.shape[0], rows):
-        with safe_open(stored.file, framework="pt") as file:
-            part = file.get_slice(name)
-            if index is not None:
-                out.copy_(part[index].reshape(out.shape))
-                return
-            out[first : first + rows].copy_(part[first : first + rows])
+
+    def __init__(self):
+        self._open, self._files, self._touched = ExitStack(), {}, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._close()
+
+    def into(self, out: Tensor, name: str, stored: Stored, index: int | None = None) -> None:
+        """Copy a tensor, or entry `index` of its first axis, into `out` (cast, moved, reshaped)."""
+        if stored.mapped is not None:
+            whole = stored.mapped if index is None else stored.mapped[index]
+            out.copy_(whole.reshape(out.shape))
+        elif index is not None:
+            row = self._file(stored.file).get_slice(name)[index]
+            out.copy_(row.reshape(out.shape))
+            self._count(row.nbytes)
+        else:
+            rows = max(1, _BLOCK // _row_bytes(stored))
+            for first in range(0, stored.shape[0], rows):
+                block = self._file(stored.file).get_slice(name)[first : first + rows]
+                out[first : first + rows].copy_(block)
+                self._count(block.nbytes)
+
+    def _file(self, path: Path):
+        if path not in self._files:
+            self._files[path] = self._open.enter_context(safe_open(path, framework="pt"))
+        return self._files[path]
+
+    def _count(self, touched: int):
+        self._touched += touched
+        if self._touched >= _BLOCK:
+            self._close()
+
+    def _close(self):
+        self._open.close()
+        self._files.clear()
+        self._touched = 0
 
 
 def _row_bytes(stored: Stored) -> int:

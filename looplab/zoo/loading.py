@@ -11,7 +11,7 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer
 from looplab.zoo import feedforward, ouro, parcae, raven
-from looplab.zoo.files import DTYPES, ConfigFile, Stored, read_into, read_json, stored_tensors
+from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
 from looplab.zoo.parts import Part, Translation
 from looplab.zoo.source import find
 
@@ -66,7 +66,11 @@ def load(
         dtype = reduce(torch.promote_types, (DTYPES[name] for name in used))
     with torch.device("meta"):  # shapes without memory: every weight comes from the files
         model = LoopedTransformer(known.config)
-    state = {name: _read(parts, stored, dtype, device) for name, parts in known.tensors.items()}
+    with Reader() as reader:
+        state = {
+            name: _read(reader, parts, stored, dtype, device)
+            for name, parts in known.tensors.items()
+        }
     if known.config.tie_head:
         state["head.weight"] = state["embed.0.weight"]
     model.load_state_dict(state, assign=True)
@@ -132,14 +136,16 @@ def _check(config: ConfigFile, known: Translation, stored: dict[str, Stored]) ->
         warnings.warn(told, stacklevel=3)
 
 
-def _read(parts: tuple[Part, ...], stored: dict[str, Stored], dtype, device) -> Tensor:
+def _read(
+    reader: Reader, parts: tuple[Part, ...], stored: dict[str, Stored], dtype, device
+) -> Tensor:
     """Our tensor from its parts, one under the other."""
     shapes = [_shape(part) for part in parts]
     rows = [shape[0] for shape in shapes]
     whole = torch.empty(sum(rows), *shapes[0][1:], dtype=dtype, device=device)
     for part, out in zip(parts, whole.split(rows), strict=True):
         try:
-            read_into(out, part.name, stored[part.name], part.index)
+            reader.into(out, part.name, stored[part.name], part.index)
         except (SafetensorError, OSError) as error:
             raise ValueError(
                 f"{stored[part.name].file}: {part.name} cannot be read ({error}): "
