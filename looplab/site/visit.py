@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
 
 SCREENS = {"phone": (360, 740), "desk": (1280, 900)}
+VIEWS = tuple(product(SCREENS, ("light", "dark")))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 SUB_PATH = "some/course"  # a site must not count on the top of a server
@@ -26,9 +28,10 @@ LOOK = (_HERE / "look.js").read_text(encoding="utf-8")
 SWEEP = (_HERE / "sweep.js").read_text(encoding="utf-8")
 
 
-def visit(site: Path, browser=None) -> list[str]:
+def visit(site: Path, browser=None, views=VIEWS) -> list[str]:
     """One line for everything wrong on the pages, after every widget was moved.
 
+    views: the screens and colour schemes to look with; in a dark one widgets are not moved.
     browser: one that playwright has started; without it this starts its own, and raises
     RuntimeError when there is none on this machine.
     """
@@ -36,18 +39,18 @@ def visit(site: Path, browser=None) -> list[str]:
     names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
     with served(site) as address, nullcontext(browser) if browser else chromium() as running:
         wrong = []
-        for screen, (width, height) in SCREENS.items():
-            for scheme in ("light", "dark"):
-                size = {"width": width, "height": height}
-                context = running.new_context(viewport=size, color_scheme=scheme)
-                for name in names:
-                    at = f"{name}, {screen}, {scheme}"
-                    page = context.new_page()
-                    # The widgets are white cards in the dark, too: once a screen is enough.
-                    found = _one(page, address, name, move=scheme == "light")
-                    wrong += [f"{at}: {fault}" for fault in found]
-                    page.close()
-                context.close()
+        for screen, scheme in views:
+            width, height = SCREENS[screen]
+            size = {"width": width, "height": height}
+            context = running.new_context(viewport=size, color_scheme=scheme)
+            for name in names:
+                at = f"{name}, {screen}, {scheme}"
+                page = context.new_page()
+                # The widgets are white cards in the dark, too: once a screen is enough.
+                found = _one(page, address, name, move=scheme == "light")
+                wrong += [f"{at}: {fault}" for fault in found]
+                page.close()
+            context.close()
     return wrong
 
 
