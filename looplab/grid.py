@@ -9,10 +9,13 @@ figures 6 and 29-31 (claim C8); the gain is ours.
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from math import sqrt
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -60,13 +63,16 @@ def grid(
     width: int = 32,
     tokens: int = 12,
     loops: int = 128,
+    jobs: int = 1,
 ) -> list[Outcome]:
-    """Outcome of every combination; all gains and seeds of a cell run at once.
+    """Outcome of every combination; all gains and seeds of a norm and depth run at once.
+
+    `jobs` processes share the work; the outcomes are the same.
 
     >>> [o.kind for o in grid(["pre"], ["none"], [2], [1.0], [0, 1], width=16, tokens=4)]
     ['degenerate', 'degenerate']
     """
-    found = []
+    cells = []
     for norm, depth in product(norms, depths):
         # With and without an injection matrix are two architectures; all else is one batch.
         for kind in ("none", "concat"):
@@ -75,20 +81,34 @@ def grid(
                 for injection, gain, seed in product(injections, gains, seeds)
                 if INJECTIONS[injection][0] == kind
             ]
-            if not members:
-                continue
-            models = [
-                random_stack(norm, injection, depth, gain, seed, width=width)
-                for injection, gain, seed in members
-            ]
-            ids = torch.stack([random_tokens(seed, tokens) for _, _, seed in members])
-            with use_threads(1):  # these matrices are too small to share out
-                states = run_together(models, ids, loops)
-            for member, path in zip(members, states, strict=True):
-                injection, gain, seed = member
-                found.append(Outcome(norm, injection, depth, gain, seed, **_outcome(path)))
+            if members:
+                cells.append((norm, depth, members, width, tokens, loops))
+    if jobs > 1:
+        cells.sort(key=lambda cell: cell[1], reverse=True)  # deep ones first: no long wait at last
+        spawn = get_context("spawn")  # a fork of a process that has run torch may hang
+        with ProcessPoolExecutor(min(jobs, len(cells)), mp_context=spawn) as pool:
+            done = list(pool.map(_cell, cells))
+    else:
+        done = map(_cell, cells)
+    found = [outcome for cell in done for outcome in cell]
     order = {name: n for n, name in enumerate((*norms, *injections))}
     return sorted(found, key=lambda o: (order[o.norm], order[o.injection], o.depth))
+
+
+def _cell(cell) -> list[Outcome]:
+    """The outcomes of stacks that differ in injection, gain and seed only."""
+    norm, depth, members, width, tokens, loops = cell
+    models = [
+        random_stack(norm, injection, depth, gain, seed, width=width)
+        for injection, gain, seed in members
+    ]
+    ids = torch.stack([random_tokens(seed, tokens) for _, _, seed in members])
+    with use_threads(1):  # these matrices are too small to share out
+        states = run_together(models, ids, loops)
+    return [
+        Outcome(norm, injection, depth, gain, seed, **_outcome(path))
+        for (injection, gain, seed), path in zip(members, states, strict=True)
+    ]
 
 
 def random_stack(
@@ -231,10 +251,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="stacks per setting (default 3)")
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 12, 16])
     parser.add_argument("--gains", type=float, nargs="+", default=[0.5, 0.7, 1.0, 1.5, 2.0])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument("--out", type=Path, help="write every outcome here as JSON")
     given = parser.parse_args(arguments)
     outcomes = grid(
-        depths=given.depths, gains=given.gains, seeds=range(given.seeds), width=given.width
+        depths=given.depths,
+        gains=given.gains,
+        seeds=range(given.seeds),
+        width=given.width,
+        jobs=given.jobs,
     )
     print(table(outcomes))
     if given.out:

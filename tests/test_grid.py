@@ -80,3 +80,9 @@ def test_a_state_whose_length_overflows_explodes():
     states = grid.run_together([one], grid.random_tokens(1, 12)[None], 128)[0]
     assert states.isfinite().all() and states[-1].norm().isinf()  # its square is out of range
     assert grid.grid(["pre"], ["random"], [4], [2.5], [1])[0].kind == "explodes"
+
+
+def test_several_processes_find_what_one_finds():
+    settings = dict(depths=[2, 3], gains=[1.0], seeds=[0], width=16, tokens=4)
+    once = grid.grid(["pre", "Ouro"], ["none", "half-half"], **settings)
+    assert grid.grid(["pre", "Ouro"], ["none", "half-half"], jobs=2, **settings) == once
