@@ -98,7 +98,7 @@ def doctor(arguments):
     python = PYTHON if os.path.exists(PYTHON) else sys.executable
     # The file and not the command, and -P: it has to run where looplab cannot be imported.
     return subprocess.call(
-        [python, "-P", os.path.join("looplab", "doctor.py"), *arguments], cwd=ROOT
+        [python, "-P", os.path.join("looplab", "course", "doctor.py"), *arguments], cwd=ROOT
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from timing import interleave, show
 
 from looplab import LoopedConfig, LoopedTransformer, generate
-from looplab.generate import ExitRule
+from looplab.generation import ExitRule
 from looplab.zoo import load
 
 VOCAB, LAYERS = 512, 8

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 
-from looplab.grading.grade import SOLVED, role
+from looplab.course.grading.marking import SOLVED, role
 
 KINDS = ("solved", "half", "wrong", "unsolved", "error")
 

@@ -8,7 +8,8 @@ from itertools import product
 import torch
 from timing import interleave, show
 
-from looplab import grid, trace
+from looplab import trace
+from looplab.experiments import random_stacks as grid
 
 LOOPS, DEPTH, TOKENS, ROUNDS = 32, 4, 12, 5
 GAINS, SEEDS = (0.5, 0.7, 1.0, 1.5, 2.0), (0, 1, 2)

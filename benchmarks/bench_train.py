@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from timing import interleave, show
 from torch import nn
 
-from looplab import LoopedConfig, LoopedTransformer, checkpoints, tasks, train
+from looplab import LoopedConfig, LoopedTransformer, tasks, train
+from looplab.zoo import checkpoints
 
 WIDTH, CORE, LOOPS, TOKENS, BATCH, VOCAB = 64, 2, 8, 32, 64, 64
 CONFIG = LoopedConfig(vocab=VOCAB, width=WIDTH, core=CORE, loops=LOOPS, position="none")

@@ -2,10 +2,11 @@
 
     python data/find_orbits.py
 
-Each stack is one of looplab.grid: nothing is trained. The scan labels the end of every token with
-measure.limit_by_period. A stack is kept only if its periods come out the same three more times,
-run alone, in double precision, and from a start nudged by NUDGE, and at a tenth of the tolerance:
-those are orbits that pull the state in, not accidents of rounding or of slow drift.
+Each stack is one of looplab.experiments.random_stacks: nothing is trained. The scan labels the
+end of every token with measure.limit_by_period. A stack is kept only if its
+periods come out the same three more times, run alone, in double precision, and from a start
+nudged by NUDGE, and at a tenth of the tolerance: those are orbits that pull the state
+in, not accidents of rounding or of slow drift.
 """
 
 import json
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from looplab import grid, measure, trace
+from looplab import measure, trace
+from looplab.experiments import random_stacks as grid
 from looplab.measure import Limit
 from looplab.train.threads import use_threads
 

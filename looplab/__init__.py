@@ -11,9 +11,9 @@ import sys
 from importlib import import_module
 
 try:
-    from looplab.generate import generate
+    from looplab.generation import generate
     from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site
-    from looplab.trace import Trace, plan, trace
+    from looplab.tracing import Trace, plan, trace
 except ModuleNotFoundError as error:
     if (error.name or "looplab").startswith("looplab"):
         raise
@@ -38,22 +38,31 @@ __all__ = [
 
 # Loaded on first use, so that `import looplab` costs little more than `import torch`.
 _SUBMODULES = {
-    "checkpoints",
-    "exercises",
-    "measure",
-    "passport",
-    "plots",
-    "streaming",
-    "tasks",
-    "train",
-    "widgets",
-    "zoo",
+    name: f"looplab.{name}"
+    for name in (
+        "exercises",
+        "measure",
+        "passport",
+        "plots",
+        "streaming",
+        "tasks",
+        "train",
+        "widgets",
+        "zoo",
+    )
+}
+# Notebooks know these by short names of their own.
+_SUBMODULES |= {
+    "checkpoints": "looplab.zoo.checkpoints",
+    "doctor": "looplab.course.doctor",
+    "grid": "looplab.experiments.random_stacks",
+    "sketch": "looplab.plots.sketch",
 }
 
 
 def __getattr__(name):
     if name in _SUBMODULES:
-        return import_module(f"looplab.{name}")
+        return import_module(_SUBMODULES[name])
     raise AttributeError(f"module 'looplab' has no attribute {name!r}")
 
 

@@ -6,11 +6,17 @@ from importlib import import_module
 
 # name -> (module with main(arguments) -> exit status, what it does)
 COMMANDS = {
-    "build": ("looplab.build", "make the chapters' notebooks from their sources"),
-    "site": ("looplab.site.command", "make the course a web site whose sliders need no kernel"),
-    "doctor": ("looplab.doctor", "say what may get in the course's way on this machine"),
-    "grid": ("looplab.grid", "what looped stacks of random weights do: the outcome table"),
-    "grade": ("looplab.grading.command", "grade notebooks with nbval"),
+    "build": ("looplab.course.build", "make the chapters' notebooks from their sources"),
+    "site": (
+        "looplab.course.site.command",
+        "make the course a web site whose sliders need no kernel",
+    ),
+    "doctor": ("looplab.course.doctor", "say what may get in the course's way on this machine"),
+    "grid": (
+        "looplab.experiments.random_stacks",
+        "what looped stacks of random weights do: the outcome table",
+    ),
+    "grade": ("looplab.course.grading.command", "grade notebooks with nbval"),
     "trace": ("looplab.streaming.command", "statistics of a model's runs on many prompts"),
     "verify": ("looplab.zoo.verify", "check that a released model was read rightly"),
 }

@@ -6,8 +6,8 @@ import json
 
 import nbformat
 
-from looplab.build import ROOT
-from looplab.grading.running import Limits
+from looplab.course.build import ROOT
+from looplab.course.grading.running import Limits
 
 STUB = ROOT / "chapters" / "03_watch_fixed_points_form.ipynb"
 SOLVED = ROOT / "chapters" / "solved" / STUB.name

@@ -6,8 +6,9 @@ from test_model import build, some_tokens
 from torch.testing import assert_close
 
 from looplab import measure, trace
-from looplab.floorplan import MeanPatterns, floorplan, mean_patterns
-from looplab.measure.attention_bound import _attention_inputs
+from looplab.measure import MeanPatterns, mean_patterns
+from looplab.measure.lipschitz import _attention_inputs
+from looplab.plots import floorplan
 
 
 def some_patterns(loops=3, layers=2, batch=4, heads=3, token=7, seed=0):

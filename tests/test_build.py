@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from looplab import build
+from looplab.course import build
 
 SOURCE = '''\
 # ---

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 import torch
 
-from looplab import checkpoints, tasks, train
+from looplab import tasks, train
+from looplab.zoo import checkpoints
 
 
 @pytest.mark.parametrize("name", checkpoints.names())

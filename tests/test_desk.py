@@ -1,4 +1,4 @@
-"""Checks judged from outside: every exercise's probe works over the wire, which carries no code."""
+"""Checks judged from outside: probes work over the socket, which carries no code."""
 
 import contextlib
 import json
@@ -8,9 +8,9 @@ import threading
 import pytest
 import torch
 
-from looplab import build
-from looplab.exercises import Mistake, ask, exercises, offering, wire
-from looplab.grading.desk import Desk, InNotebook, _error
+from looplab.course import build
+from looplab.course.exercises import Mistake, ask, exercises, judge_socket, notebook_end
+from looplab.course.grading.grader_end import Desk, InNotebook, _error
 
 CHAPTERS = [source.name[:2] for source in build.sources()]
 TASKS = [task for number in CHAPTERS for task in exercises(number)]
@@ -28,7 +28,7 @@ def notebook(tmp_path, monkeypatch):
 
         def run():
             with contextlib.suppress(OSError):
-                told.append(offering.offer(id, answer, 5.0))
+                told.append(notebook_end.offer(id, answer, 5.0))
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -38,7 +38,7 @@ def notebook(tmp_path, monkeypatch):
         return told, desk.verdicts.get(id)
 
     # Both sides share this process: what they put back at the end must not cross.
-    monkeypatch.setattr(offering, "state_kept", contextlib.nullcontext)
+    monkeypatch.setattr(notebook_end, "state_kept", contextlib.nullcontext)
     return judged
 
 
@@ -50,7 +50,7 @@ def test_a_right_answer_passes_over_the_wire(task, notebook):
 
 
 def test_every_kind_of_answer_has_its_verdict(notebook):
-    from looplab.exercises import todo
+    from looplab.course.exercises import todo
 
     def changes(states):
         return states.zero_()
@@ -108,14 +108,14 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_plain_values_come_through(value):
-    assert wire.decode(json.loads(json.dumps(wire.encode(value)))) == value
+    assert judge_socket.decode(json.loads(json.dumps(judge_socket.encode(value)))) == value
 
 
-@pytest.mark.parametrize("dtype", wire.DTYPES.values(), ids=str)
+@pytest.mark.parametrize("dtype", judge_socket.DTYPES.values(), ids=str)
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
 def test_tensors_come_through(dtype, shape):
     value = (torch.rand(shape) * 5).to(dtype)
-    back = wire.decode(json.loads(json.dumps(wire.encode(value))))
+    back = judge_socket.decode(json.loads(json.dumps(judge_socket.encode(value))))
     assert back.dtype == dtype and torch.equal(back, value)
 
 
@@ -127,10 +127,10 @@ def test_an_object_is_a_type_name_and_nothing_else():
         def __reduce__(self):
             raise AssertionError("it must not be pickled")
 
-    back = wire.decode(json.loads(json.dumps(wire.encode(Equal()))))
+    back = judge_socket.decode(json.loads(json.dumps(judge_socket.encode(Equal()))))
     assert type(back).__name__ == "Equal" and back != 1
     tricky = torch.zeros(3).as_subclass(type("Tricky", (torch.Tensor,), {}))
-    assert type(wire.decode(wire.encode(tricky))) is torch.Tensor
+    assert type(judge_socket.decode(judge_socket.encode(tricky))) is torch.Tensor
 
 
 @pytest.mark.parametrize(
@@ -145,31 +145,31 @@ def test_an_object_is_a_type_name_and_nothing_else():
     ],
 )
 def test_nonsense_is_refused(told):
-    with pytest.raises(wire.Refused):
-        wire.decode(told)
+    with pytest.raises(judge_socket.Refused):
+        judge_socket.decode(told)
 
 
 def test_frames_that_are_too_large_or_cut_off_are_refused():
     here, there = socket.socketpair()
     with here, there:
         there.sendall(b"\xff\xff\xff\xff")
-        with pytest.raises(wire.Refused):
-            wire.receive(here)
+        with pytest.raises(judge_socket.Refused):
+            judge_socket.receive(here)
         there.sendall(b"\x00\x00\x00\x09half")
         there.close()
         with pytest.raises(ConnectionError):
-            wire.receive(here)
-        with pytest.raises(wire.Refused):
-            wire.send(here, bytes(wire.LARGEST + 1))
+            judge_socket.receive(here)
+        with pytest.raises(judge_socket.Refused):
+            judge_socket.send(here, bytes(judge_socket.LARGEST + 1))
     for data in (b"\xff", b"[1]", b"[" * 100_000):
-        with pytest.raises(wire.Refused):
-            wire.loads(data)
+        with pytest.raises(judge_socket.Refused):
+            judge_socket.loads(data)
 
 
 def test_a_desk_outlives_callers_that_make_no_sense(tmp_path):
     desk = Desk(tmp_path, "03", 0)
     for data in (b"", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02[]", b'\x00\x00\x00\x0c{"ex":"99.9"}'):
-        with wire.connect(desk.address) as caller:
+        with judge_socket.connect(desk.address) as caller:
             caller.sendall(data)
             caller.shutdown(socket.SHUT_WR)
             desk.serve(5)
@@ -187,12 +187,12 @@ def test_a_notebook_that_goes_away_is_an_error_of_its_own():
 
 def test_what_was_raised_over_there_is_raised_here():
     for error in (Mistake("named"), TypeError("a tuple"), KeyError("x"), RecursionError("deep")):
-        assert type(_error(offering._raised(error))) is type(error)
+        assert type(_error(notebook_end._raised(error))) is type(error)
     unknown = _error({"raised": "os.system", "text": "x", "told": "y"})
     assert type(unknown) is RuntimeError and unknown.told == "y"
 
 
 def test_looplabs_checks_are_absent_while_a_notebook_is_graded():
     with pytest.raises(ImportError, match="not there while a notebook is graded"):
-        offering._Absent().find_spec("looplab.exercises.ch03", None)
-    assert offering._Absent().find_spec("looplab.exercises.probing", None) is None
+        notebook_end._Absent().find_spec("looplab.course.exercises.ch03", None)
+    assert notebook_end._Absent().find_spec("looplab.course.exercises.probing", None) is None

@@ -5,10 +5,10 @@ import re
 import pytest
 import torch
 
-from looplab import checkpoints, measure, tasks
-from looplab.faults import EVERY, FAULTS, faulty_run, vital_signs
-from looplab.widgets import Diagnosis
-from looplab.widgets.diagnosis import TELLS, signs_picture
+from looplab import measure, tasks
+from looplab.course.diagnosis import TELLS, Diagnosis, signs_picture
+from looplab.course.faults import EVERY, FAULTS, faulty_run, vital_signs
+from looplab.zoo import checkpoints
 
 
 @pytest.fixture(scope="module")

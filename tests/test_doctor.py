@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from looplab import doctor
+from looplab.course import doctor
 
 
 def test_a_machine_that_runs_the_tests_has_no_problem(capsys):

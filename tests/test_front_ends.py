@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from looplab import build
+from looplab.course import build
 
 ROOT = build.ROOT
 LACKING = ("anywidget", "psygnal")  # what a bare front end may be without
@@ -201,8 +201,10 @@ def test_one_place_knows_the_address():
         hand_written = path not in made and path.is_file()
         if hand_written and build.REPOSITORY.encode() in path.read_bytes():
             knowing.append(path.relative_to(ROOT).as_posix())
-    assert knowing == ["looplab/build.py"]
-    assert (ROOT / "looplab" / "build.py").read_text("utf-8").count(build.REPOSITORY) == 1
+    assert knowing == ["looplab/course/build.py"]
+    assert (ROOT / "looplab" / "course" / "build.py").read_text("utf-8").count(
+        build.REPOSITORY
+    ) == 1
 
 
 def test_badges_lead_to_files_that_are_there():

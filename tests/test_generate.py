@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from looplab import LoopedConfig, LoopedTransformer, generate
-from looplab.generate import ExitRule, choose
+from looplab.generation import ExitRule, choose
 from looplab.measure.exits import acceleration_signal, answer_signal, first_exit, step_signal
 from looplab.model import Cache
 

@@ -13,10 +13,10 @@ import psutil
 import pytest
 from classroom import RIGHT, SOLVED, STUB, WRONG, submission
 
-from looplab.build import ROOT
-from looplab.grading import Report, Row, command, grade, pool
-from looplab.grading.grade import Unsound, role, transplant, without_explorations
-from looplab.grading.report import guarded, lines, summary, write_csv
+from looplab.course.build import ROOT
+from looplab.course.grading import Report, Row, command, grade, pool
+from looplab.course.grading.marking import Unsound, role, transplant, without_explorations
+from looplab.course.grading.report import guarded, lines, summary, write_csv
 
 SLOW = "import time\ntime.sleep(28)"
 

@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from classroom import QUICK, RIGHT, SOLVED, submission
 
-from looplab.build import ROOT
-from looplab.grading import grade, isolation
-from looplab.grading.grade import mark, role, transplant
-from looplab.grading.running import run
+from looplab.course.build import ROOT
+from looplab.course.grading import grade, isolation
+from looplab.course.grading.marking import mark, role, transplant
+from looplab.course.grading.running import run
 
 SPREAD = (
     "def spread(ends):\n    größe = ends.norm(dim=-1).mean(0)\n"
@@ -45,10 +45,12 @@ OBJECTS = (
 )
 IMPORTS = (
     "import importlib\n\ndef cycle_points(states):\n"
-    "    return importlib.import_module('looplab.exercises.' + 'ch03')._reference_points(states)"
+    "    checks = importlib.import_module('looplab.course.exercises.' + 'ch03')\n"
+    "    return checks._reference_points(states)"
 )
 PATCHED = (
-    "import looplab.exercises.checking as checking\nimport looplab.exercises.probing as probing\n"
+    "import looplab.course.exercises.checking as checking\n"
+    "import looplab.course.exercises.probing as probing\n"
     "checking.judge = lambda *a, **k: checking.Verdict('passed', '', {})\n"
     "probing.expect_close = lambda *a, **k: None\n"
     "torch.allclose = torch.equal = lambda *a, **k: True\n"
@@ -66,7 +68,7 @@ TRANSFORMER = (
 TRACED = (
     "import sys, atexit\n"
     "atexit.register(print, '03.2 passed')\n"
-    "import looplab.exercises.wire as wire\n"
+    "import looplab.course.exercises.judge_socket as wire\n"
     "wire.encode = lambda value: True\n"
     "sys.settrace(lambda frame, event, arg: frame.f_locals.update(right=1))\n"
     "def distance_to_limit(states, limit):\n    return states[..., 0]"
@@ -191,7 +193,8 @@ tries("solved", lambda: os.stat(root / "chapters/solved"))
 tries("source", lambda: os.stat(root / "chapters/source"))
 tries("tests", lambda: os.stat(root / "tests/classroom.py"))
 tries("history", lambda: os.stat(root / ".git/HEAD"))
-tries("checks", lambda: (root / "looplab/exercises/ch03.py").read_text() or os.stat("/nowhere"))
+checks = root / "looplab/course/exercises/ch03.py"
+tries("checks", lambda: checks.read_text() or os.stat("/nowhere"))
 tries("another submission", lambda: os.stat({str(tmp_path / "other.ipynb")!r}))
 tries("writing to the course", lambda: (root / "x").write_text("x"))
 tries("writing elsewhere", lambda: pathlib.Path({str(tmp_path.parent / "x")!r}).write_text("x"))

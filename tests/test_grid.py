@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from looplab import grid, trace
+from looplab import trace
+from looplab.experiments import random_stacks as grid
 
 
 @pytest.mark.parametrize("norm", grid.NORMS)

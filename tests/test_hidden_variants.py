@@ -8,8 +8,8 @@ import copy
 import pytest
 import torch
 
-from looplab import build
-from looplab.exercises import exercises, judge
+from looplab.course import build
+from looplab.course.exercises import exercises, judge
 
 CHAPTERS = [source.name[:2] for source in build.sources()]
 TASKS = [task for number in CHAPTERS for task in exercises(number)]

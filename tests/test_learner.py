@@ -2,8 +2,8 @@
 
 import browser
 
-from looplab.build import ROOT
-from looplab.grading import grade
+from looplab.course.build import ROOT
+from looplab.course.grading import grade
 
 CHAPTER = "03_watch_fixed_points_form.ipynb"
 WRONG = """\

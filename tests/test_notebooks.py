@@ -10,8 +10,8 @@ import time
 import nbformat
 import pytest
 
-from looplab import build
-from looplab.exercises import MIME
+from looplab.course import build
+from looplab.course.exercises import MIME
 
 NOTEBOOKS = [
     build.target(source, edition) for source in build.sources() for edition in build.EDITIONS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from looplab import checkpoints
+from looplab.zoo import checkpoints
 
 DATA = Path(__file__).parents[1] / "data"
 FOUND = json.loads((DATA / "orbits.json").read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from looplab import build, passport
-from looplab.passport import Answer, PassportError, merge
+from looplab.course import build, passport
+from looplab.course.passport import Answer, PassportError, merge
 
 CHAPTER = build.target(build.find("00"), "unsolved")
 SOLVED = {
@@ -108,7 +108,7 @@ def test_the_link_downloads_the_file_in_jupyterlab(page, lab, lab_folder):
     folder = lab_folder / "passport"
     folder.mkdir()
     cells = {
-        "begin": "from looplab.exercises import check\nfrom looplab import passport",
+        "begin": "from looplab.course.exercises import check\nfrom looplab import passport",
         "answer": SOLVED["00.1"],
         "check": "layers_run = check('00.1', layers_run)",
         "save": "passport.save()",

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from looplab import build, checkpoints, tasks, trace
-from looplab.faults import FAULTS
-from looplab.site import capture, command, pages
-from looplab.site.capture import CaptureError
-from looplab.site.check import faults
-from looplab.site.mathml import mathml
-from looplab.site.visit import served, visit
-from looplab.widgets import Diagnosis, FrameStepper, LoopMicroscope, PlaneStepper, embed
+from looplab import tasks, trace
+from looplab.course import build
+from looplab.course.diagnosis import Diagnosis
+from looplab.course.faults import FAULTS
+from looplab.course.site import capture, command, pages
+from looplab.course.site.capture import CaptureError
+from looplab.course.site.check import faults
+from looplab.course.site.mathml import mathml
+from looplab.course.site.visit import served, visit
+from looplab.widgets import FrameStepper, LoopMicroscope, PlaneStepper, embed
+from looplab.zoo import checkpoints
 
 CHAPTER = "00_welcome"
 
@@ -217,9 +220,9 @@ def test_the_widgets_say_in_the_browser_what_they_say_in_python(widgets, game, p
 
 
 def test_what_needs_a_kernel_is_told():
-    from looplab.zoo import chooser
+    from looplab import widgets
 
-    assert all(hasattr(chooser, name) for name in pages.NEEDS_KERNEL)
+    assert all(hasattr(widgets, name) for name in pages.NEEDS_KERNEL)
 
 
 def test_a_label_cannot_end_the_block(widgets):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from looplab import LoopedConfig, sketch
+from looplab import LoopedConfig
+from looplab.plots import sketch
 
 
 def test_a_loop_names_its_layers_and_its_injection():

@@ -9,11 +9,11 @@ import nbformat
 import pytest
 from classroom import RIGHT, SOLVED, STUB, code, results, row, submission
 
-from looplab.build import ROOT
-from looplab.grading import grade
-from looplab.grading.command import find
-from looplab.grading.grade import role, transplant
-from looplab.grading.submission import Unreadable, answers_in, is_stub, read, student_of
+from looplab.course.build import ROOT
+from looplab.course.grading import grade
+from looplab.course.grading.command import find
+from looplab.course.grading.marking import role, transplant
+from looplab.course.grading.submission import Unreadable, answers_in, is_stub, read, student_of
 
 
 def without_ids(notebook):

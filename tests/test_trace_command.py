@@ -12,12 +12,13 @@ import torch
 from golden_models import GOLDEN
 from safetensors.torch import load_file
 
-from looplab import checkpoints, trace, zoo
+from looplab import trace, zoo
 from looplab.cli import main
 from looplab.streaming import Stream
 from looplab.streaming.command import start
 from looplab.streaming.prompts import Prompt
 from looplab.streaming.run import stream
+from looplab.zoo import checkpoints
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 

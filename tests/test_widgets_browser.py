@@ -5,12 +5,13 @@ import statistics
 import browser
 import pytest
 
-from looplab import build
+from looplab.course import build
 
 MICROSCOPE = {
     "make": """\
 import torch
-from looplab import checkpoints, tasks, trace
+from looplab.zoo import checkpoints
+from looplab import tasks, trace
 from looplab.widgets import FrameStepper, LoopMicroscope, PlaneStepper
 
 hero = checkpoints.load("hero")

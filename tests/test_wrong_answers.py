@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from looplab import build
-from looplab.exercises import exercise, exercises, judge, todo
+from looplab.course import build
+from looplab.course.exercises import exercise, exercises, judge, todo
 
 CHAPTERS = [source.name[:2] for source in build.sources()]
 BANKS = {number: importlib.import_module(f"wrong_answers.ch{number}").BANK for number in CHAPTERS}

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM
 
 from looplab import trace, zoo
+from looplab.model.layers import Visit
 
 TOLERANCE = {"rtol": 0, "atol": 3e-5}
 SIZES = {
@@ -95,10 +96,10 @@ def test_naive_looping_runs_the_window_again_and_again(pair):
     _, model, tokens = pair
     looped = zoo.loopify(model, 2, 4, loops=3, damped=False)
     state = model.embed[0](tokens)
-    where = model._geometry(state)
+    context = model.context(tokens.shape[1])
     layers = model.cores[0].layers
     for layer in [0, 1, 2, 3, 2, 3, 2, 3, 4, 5]:
-        state = layers[layer](state, where, None, None, layer, "core")
+        state = layers[layer](state, Visit(context, "core", 0, layer, None))
     assert_close(looped(tokens).logits, model.head(model.norm(state)), **TOLERANCE)
     assert looped.config.notation == "(2, 2⊗3, 2)"
 
@@ -123,14 +124,15 @@ def test_one_loop_is_the_model_itself_without_new_weights(pair, damped, window):
     assert ours == {p.data_ptr() for p in model.parameters()}
 
 
-def test_damped_looping_cannot_be_rotated_or_unrolled(pair):
+def test_damped_looping_cannot_be_rotated_and_has_an_unrolled_twin(pair):
     _, model, tokens = pair
     looped = zoo.loopify(model, 2, 4, loops=3)
     x = looped.encode(tokens)
     with pytest.raises(ValueError, match="rotated"):
         looped.step(x, x, first_layer=1)
-    with pytest.raises(RuntimeError, match="step"):
-        looped.unrolled()
+    with pytest.raises(ValueError, match="stride"):
+        looped.core_parts(x)
+    assert torch.equal(looped.unrolled()(tokens).logits, looped(tokens).logits)
 
 
 def test_loopify_names_what_does_not_fit(pair):

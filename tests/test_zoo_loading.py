@@ -171,12 +171,12 @@ def test_bfloat16_stays_near_float32(name):
 
 
 def test_huginn_turns_queries_in_float32_even_in_bfloat16():
-    from looplab.model.layers import geometry, rotate
+    from looplab.model.layers import make_context, rotate
 
     config = golden_models.load("huginn-a")[0].config
     q = torch.randn(1, 4, 11, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
-    turned = rotate(q, geometry(config, 11, "cpu", torch.bfloat16).rotary, True)
-    exact = rotate(q.float(), geometry(config, 11, "cpu", torch.float32).rotary, True)
+    turned = rotate(q, make_context(config, 11, "cpu", torch.bfloat16).rotary, True)
+    exact = rotate(q.float(), make_context(config, 11, "cpu", torch.float32).rotary, True)
     assert_close(turned, exact.bfloat16(), **EXACT)
 
 

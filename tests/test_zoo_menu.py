@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from looplab import trace
+from looplab.widgets.model_menu import ModelMenu
 from looplab.zoo import menu
-from looplab.zoo.chooser import ModelMenu
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from looplab import LoopedConfig, LoopedTransformer, cli, generate, measure, trace, zoo
-from looplab.generate import ExitRule
+from looplab.generation import ExitRule
 from looplab.model import Cache
 from looplab.streaming import stream
 

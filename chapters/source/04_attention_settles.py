@@ -35,7 +35,8 @@ import torch
 
 from looplab import LoopedTransformer, checkpoints, grid, measure, plots, tasks, trace, train
 from looplab.exercises import check, scoreboard, todo, whose
-from looplab.floorplan import floorplan, mean_patterns
+from looplab.measure import mean_patterns
+from looplab.plots import floorplan
 from looplab.widgets import FrameStepper
 
 # %% [markdown] id="chain-intro"

@@ -37,10 +37,11 @@ import math
 import torch
 
 from looplab import checkpoints, grid, measure, plots, tasks, trace, train
+from looplab.course.diagnosis import Diagnosis
+from looplab.course.faults import FAULTS, faulty_run, vital_signs
 from looplab.exercises import check, scoreboard, todo, whose
-from looplab.faults import FAULTS, faulty_run, vital_signs
 from looplab.measure import Limit
-from looplab.widgets import Category, Diagnosis, FrameStepper, PlaneStepper
+from looplab.widgets import Category, FrameStepper, PlaneStepper
 
 DATA = checkpoints.FOLDER.parent
 NAMES = {kind: kind.name.lower().replace("_", " ") for kind in Limit}

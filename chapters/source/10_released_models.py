@@ -44,9 +44,8 @@ import torch.nn.functional as F
 from looplab import LoopedTransformer, measure, plots, streaming, trace, zoo
 from looplab.exercises import check, scoreboard, todo, whose
 from looplab.model.layers import rotary_table, rotate
-from looplab.widgets import LoopMicroscope
+from looplab.widgets import LoopMicroscope, ModelMenu
 from looplab.zoo import menu, miniatures, verify
-from looplab.zoo.chooser import ModelMenu
 
 # %% [markdown] id="choose-text"
 # ## Which models?
@@ -81,8 +80,8 @@ if WHICH == "miniatures":
     tokens, targets = told.tokens, told.targets
     words, LONG = miniatures.text(tokens[0]).split(), 128
 else:
-    from looplab.streaming.prompts import tokenizer
     from looplab.zoo.source import find
+    from looplab.zoo.tokenizers import tokenizer
 
     folder = find(menu.MENU[WHICH].hub)
     models = {WHICH: zoo.load(folder, dtype=torch.float32)}

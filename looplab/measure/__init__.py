@@ -9,7 +9,6 @@ from looplab.measure.attention import (
     attention_to_limit,
     diagonal_contrast,
 )
-from looplab.measure.attention_bound import AttentionBound, attention_bound, query_key_norm
 from looplab.measure.convergence import (
     contraction_rate,
     cosine_to_limit,
@@ -45,6 +44,8 @@ from looplab.measure.limits import (
     limit_by_period,
     limit_shares,
 )
+from looplab.measure.lipschitz import AttentionBound, attention_bound, query_key_norm
+from looplab.measure.patterns import MeanPatterns, mean_patterns
 from looplab.measure.stages import (
     colsum_concentration,
     column_share,
@@ -60,6 +61,7 @@ __all__ = [
     "CyclePCA",
     "ExitCost",
     "Limit",
+    "MeanPatterns",
     "PathIndependence",
     "PeriodTest",
     "acceleration_signal",
@@ -84,6 +86,7 @@ __all__ = [
     "limit_by_cosine",
     "limit_by_period",
     "limit_shares",
+    "mean_patterns",
     "min_layer_cosine",
     "mixing_score",
     "path_independence",

@@ -81,8 +81,8 @@ def rotation_residual(
 
     Source: Prop. 4.1 of arXiv 2604.11791 (claim C1).
     """
-    x = model.encode(tokens)
-    before = state
+    ready = model.prepare(tokens, state=state)
+    before = ready.start
     if first_layer:
         seen = {}
 
@@ -90,9 +90,9 @@ def rotation_residual(
             if site.name == "core.resid":
                 seen[site.layer] = value
 
-        model.step(state, x, tap=keep, tokens=tokens)
+        model.step(before, ready, tap=keep)
         before = seen[first_layer - 1]
-    after = model.step(before, x, first_layer=first_layer, tokens=tokens)
+    after = model.step(before, ready, first_layer=first_layer)
     return (after - before).norm(dim=-1) / before.norm(dim=-1)
 
 
@@ -125,11 +125,12 @@ def path_independence(
     """
     if starts < 2:
         raise ValueError(f"starts={starts}: expected at least 2 to compare")
-    x = model.encode(tokens)
+    model.check_tokens(tokens)
+    weight, shape = model.head.weight, (*tokens.shape[:2], model.config.width)
     ends, answers = [], []
     for _ in range(starts):
-        state = std * torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        out = model(tokens, loops, state=state.to(x.device))
+        state = std * torch.randn(shape, generator=generator, dtype=weight.dtype)
+        out = model(tokens, loops, state=state.to(weight.device))
         ends.append(out.state)
         answers.append(out.logits.argmax(-1))
     ends, answers = torch.stack(ends), torch.stack(answers)  # [start, batch, token, (width)]

@@ -2,7 +2,7 @@
 
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
-from looplab.model.looped import LoopedOutput, LoopedTransformer
+from looplab.model.looped import LoopedOutput, LoopedTransformer, Ready
 from looplab.model.tap import Site, Tap
 
-__all__ = ["Cache", "LoopedConfig", "LoopedOutput", "LoopedTransformer", "Site", "Tap"]
+__all__ = ["Cache", "LoopedConfig", "LoopedOutput", "LoopedTransformer", "Ready", "Site", "Tap"]

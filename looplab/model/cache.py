@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from looplab.model.layers import Geometry, rotary_table
+from looplab.model.layers import Context, rotary_table
 
 
 class Cache:
@@ -88,7 +88,7 @@ class Cache:
         """Bytes of memory held, for tokens still to come too."""
         return sum(part.nbytes for part in self._parts.values())
 
-    def place(self, batch: int, tokens: int, rows: Tensor | None = None) -> Geometry:
+    def place(self, batch: int, tokens: int, rows: Tensor | None = None) -> Context:
         """Where the next `tokens` tokens stand, of all sequences or of those numbered by `rows`."""
         if batch != (self.batch if rows is None else len(rows)):
             raise ValueError(f"a batch of {batch}: this cache is for {self.batch}, so make another")
@@ -108,7 +108,7 @@ class Cache:
             )
             rotary = tuple(table[start:end] for table in rotary)
         mask, causal = self._who_sees_whom(start, end, rows)
-        return Geometry(rotary, mask, causal, partial(self._extend, start, end, rows))
+        return Context(rotary, mask, causal, partial(self._extend, start, end, rows))
 
     def commit(self, tokens: int, loops: int | Tensor, rows: Tensor | None = None):
         """Keep the tokens that were just run, which took `loops` loops: one number, or [row]."""

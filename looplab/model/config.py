@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args
 
-Norm = Literal["pre", "residual_sandwich", "branch_sandwich", "branch_post"]
-Injection = Literal["none", "concat", "add", "diagonal"]
+from looplab.model.injection import INJECTIONS
+from looplab.model.norms import PLACEMENTS, Placement
+
 Start = Literal["input", "zeros", "normal"]
 Attention = Literal["causal", "full", "window", "grid"]
 Position = Literal["rope_half", "rope_interleaved", "none"]
@@ -13,14 +14,14 @@ Activation = Literal["gelu", "silu", "relu", "half_relu2"]
 QkNorm = Literal["none", "head", "all", "rotated"]
 
 _CHOICES = {
-    "norm": Norm,
-    "injection": Injection,
-    "start": Start,
-    "attention": Attention,
-    "position": Position,
-    "mlp": Mlp,
-    "activation": Activation,
-    "qk_norm": QkNorm,
+    "norm": tuple(PLACEMENTS),
+    "injection": tuple(INJECTIONS),
+    "start": get_args(Start),
+    "attention": get_args(Attention),
+    "position": get_args(Position),
+    "mlp": get_args(Mlp),
+    "activation": get_args(Activation),
+    "qk_norm": get_args(QkNorm),
 }
 
 
@@ -54,9 +55,9 @@ class LoopedConfig:
     mlp: Mlp = "plain"
     activation: Activation = "gelu"  # half_relu2: relu(x)^2 / 2 (Parcae)
 
-    norm: Norm = "pre"
+    norm: str = "pre"  # a row of looplab.model.norms
     norm_eps: float = 1e-6
-    injection: Injection = "none"
+    injection: str = "none"  # a row of looplab.model.injection
     start: Start = "input"  # state at loop 0
     start_std: float = 0.6325  # of start="normal", cut at 3 std; Huginn's sqrt(2/5)
 
@@ -79,12 +80,14 @@ class LoopedConfig:
     exit_gate: bool = False  # one sigmoid unit on every loop's state (Ouro)
     input_norm: bool = False  # X is normed behind the prelude (Parcae)
     state_out: bool = False  # a matrix on the state as it leaves the loop (Parcae's C)
+    # Share of the way from its start to its end that a pass goes; below 1 it is damped (loopify)
+    stride: float = 1.0
 
     def __post_init__(self):
         for name, choice in _CHOICES.items():
             value = getattr(self, name)
-            if value not in get_args(choice):
-                raise ValueError(f"{name}={value!r}: expected one of {', '.join(get_args(choice))}")
+            if value not in choice:
+                raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
         for name in ("vocab", "width", "core", "loops", "fields", "heads"):
             self._at_least(name, 1)
         for name in ("prelude", "coda"):
@@ -95,6 +98,8 @@ class LoopedConfig:
         for name in ("norm_eps", "start_std", "rope_theta", "embed_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected a number above zero")
+        if not 0 < self.stride <= 1:
+            raise ValueError(f"stride={self.stride!r}: expected a share above 0 and up to 1")
         if self.head_dim is None and self.width % self.heads:
             raise ValueError(
                 f"width={self.width} does not divide into heads={self.heads}: "
@@ -143,6 +148,16 @@ class LoopedConfig:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
+
+    @property
+    def placement(self) -> Placement:
+        """Where the norms are."""
+        return PLACEMENTS[self.norm]
+
+    @property
+    def ends_at_layer(self) -> bool:
+        """Whether a loop ends in the very state that its last layer leaves."""
+        return not self.placement.loop_end and self.stride == 1
 
     @property
     def answers(self) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from looplab.model.config import LoopedConfig
-from looplab.model.tap import Tap, visit
+from looplab.model.tap import Site, Tap, show, wants_patterns
 
 
 def half_relu2(x: Tensor) -> Tensor:
@@ -22,8 +22,9 @@ ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu, "half_relu2": hal
 GATE_CHANNELS = 32  # of a layer's input, which open the gate of its value embedding
 
 
-class Geometry(NamedTuple):
-    """What every layer of one forward pass shares: who sees whom, and where tokens stand."""
+class Context(NamedTuple):
+    """What every layer of one run shares besides its weights: where tokens stand, and what else
+    of the text it may look at."""
 
     rotary: tuple[Tensor, Tensor] | None  # cos and sin, each [token, head_dim / 2]
     mask: Tensor | None  # [token, token], True where a query (row) may look at a key (column)
@@ -33,7 +34,23 @@ class Geometry(NamedTuple):
     tokens: Tensor | None = None  # [batch, token], for value embeddings
 
 
-def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
+class Visit(NamedTuple):
+    """One layer at work in one run: the run's context, which layer it is, and who watches."""
+
+    context: Context
+    part: str  # prelude, core or coda
+    loop: int | None  # None outside of the core
+    layer: int  # counted inside the part
+    tap: Tap | None
+
+    def show(self, name: str, value: Tensor) -> Tensor:
+        """Offer `value` to the tap as `part.name`; returns what the layer goes on with."""
+        if self.tap is None:
+            return value
+        return show(self.tap, Site(self.loop, self.layer, f"{self.part}.{name}"), value)
+
+
+def make_context(config: LoopedConfig, tokens: int, device, dtype) -> Context:
     """Masks and rotary tables for a sequence of `tokens` tokens."""
     rotary = None
     if config.position != "none":
@@ -47,7 +64,7 @@ def geometry(config: LoopedConfig, tokens: int, device, dtype) -> Geometry:
         mask = window_mask(tokens, config.window, str(device))
     elif config.attention == "grid":
         mask = grid_mask(tokens, str(device))
-    return Geometry(rotary, mask, config.attention == "causal")
+    return Context(rotary, mask, config.attention == "causal")
 
 
 @lru_cache(maxsize=16)
@@ -136,7 +153,8 @@ class Attention(nn.Module):
             self.value_embed = nn.Embedding(config.vocab, keys)
             self.value_gate = nn.Linear(GATE_CHANNELS, self.key_heads, bias=False)
 
-    def forward(self, x, where: Geometry, tap: Tap | None, loop, layer, part: str) -> Tensor:
+    def forward(self, x: Tensor, visit: Visit) -> Tensor:
+        context = visit.context
         q, k, v = self.qkv(x).split(self.sizes, dim=-1)
         if self.q_bias is not None:
             q, k = q + self.q_bias, k + self.k_bias
@@ -146,25 +164,24 @@ class Attention(nn.Module):
         if self.qk_norm == "head":
             q, k = self.q_norm(q), self.k_norm(k)
         if self.value_embed is not None:
-            v = v + self._token_values(x, where.tokens)
-        if where.rotary is not None:
-            q = rotate(q, where.rotary, self.interleaved)
-            k = rotate(k, where.rotary, self.interleaved)
+            v = v + self._token_values(x, context.tokens)
+        if context.rotary is not None:
+            q = rotate(q, context.rotary, self.interleaved)
+            k = rotate(k, context.rotary, self.interleaved)
         if self.qk_norm == "rotated":
             q, k = (F.rms_norm(y, (self.head_dim,)) for y in (q, k))
-        if where.extend is not None:
-            k, v = where.extend(part, loop, layer, k, v)
+        if context.extend is not None:
+            k, v = context.extend(visit.part, visit.loop, visit.layer, k, v)
         if self.key_heads < self.heads:  # each key head serves heads / key_heads queries
             k = k.repeat_interleave(self.heads // self.key_heads, dim=1)
             v = v.repeat_interleave(self.heads // self.key_heads, dim=1)
-        q = visit(tap, loop, layer, f"{part}.attn.q", q)
-        k = visit(tap, loop, layer, f"{part}.attn.k", k)
-        if getattr(tap, "patterns", False):
-            pattern = attention_pattern(q, k, where)
-            mixed = visit(tap, loop, layer, f"{part}.attn.pattern", pattern) @ v
+        q = visit.show("attn.q", q)
+        k = visit.show("attn.k", k)
+        if wants_patterns(visit.tap):
+            mixed = visit.show("attn.pattern", attention_pattern(q, k, context)) @ v
         else:
             mixed = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=where.mask, is_causal=where.causal
+                q, k, v, attn_mask=context.mask, is_causal=context.causal
             )
         # [batch, head, token, head_dim] -> [batch, token, head * head_dim]
         return self.out(mixed.transpose(1, 2).flatten(2))
@@ -180,11 +197,11 @@ class Attention(nn.Module):
         return y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
 
-def attention_pattern(q: Tensor, k: Tensor, where: Geometry) -> Tensor:
+def attention_pattern(q: Tensor, k: Tensor, context: Context) -> Tensor:
     """softmax(q k^T / sqrt(head_dim)) over what each token may see: [batch, head, token, token]."""
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    mask = where.mask
-    if where.causal:
+    mask = context.mask
+    if context.causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
@@ -216,31 +233,36 @@ class Layer(nn.Module):
         branch_sandwich    x = x + n2(attn(n1 x))      x = x + n4(mlp(n3 x))     Ouro
         branch_post        x = x + n2(attn(x))         x = x + n4(mlp(x))        OLMo-2
 
+    What stands where is a row of `looplab.model.norms.PLACEMENTS`.
     Source: norms n1..n4 of arXiv 2604.11791, section 2.
     """
 
     def __init__(self, config: LoopedConfig, embeds_values: bool = False):
         super().__init__()
-        before = config.norm != "branch_post"
-        after = config.norm != "pre"
-        self.on_sum = config.norm == "residual_sandwich"
+        placement = config.placement
+        self.on_sum = placement.on_sum
         self.n1, self.n2, self.n3, self.n4 = (
-            nn.RMSNorm(config.width, eps=config.norm_eps) if present else nn.Identity()
-            for present in (before, after, before, after)
+            nn.RMSNorm(config.width, eps=config.norm_eps)
+            if name in placement.norms
+            else nn.Identity()
+            for name in ("n1", "n2", "n3", "n4")
         )
         self.attn = Attention(config, embeds_values)
         self.mlp = MLP(config)
 
-    def forward(
-        self, x: Tensor, where: Geometry, tap: Tap | None, loop, layer, part: str
-    ) -> Tensor:
-        branch = self.attn(self.n1(x), where, tap, loop, layer, part)
-        x = self._add(x, branch, self.n2, tap, loop, layer, f"{part}.attn.out")
-        x = visit(tap, loop, layer, f"{part}.resid_mid", x)
-        x = self._add(x, self.mlp(self.n3(x)), self.n4, tap, loop, layer, f"{part}.mlp.out")
-        return visit(tap, loop, layer, f"{part}.resid", x)
+    def forward(self, x: Tensor, visit: Visit) -> Tensor:
+        x = self._add(x, self.attn(self.n1(x), visit), self.n2, visit, "attn.out")
+        x = visit.show("resid_mid", x)
+        x = self._add(x, self.mlp(self.n3(x)), self.n4, visit, "mlp.out")
+        return visit.show("resid", x)
 
-    def _add(self, x, branch, norm, tap, loop, layer, name) -> Tensor:
+    def _add(self, x: Tensor, branch: Tensor, norm: nn.Module, visit: Visit, name: str) -> Tensor:
         if self.on_sum:
-            return norm(x + visit(tap, loop, layer, name, branch))
-        return x + visit(tap, loop, layer, name, norm(branch))
+            return norm(x + visit.show(name, branch))
+        return x + visit.show(name, norm(branch))
+
+
+def make_layers(config: LoopedConfig, first: int, count: int) -> nn.ModuleList:
+    """`count` layers, numbered from `first` through prelude, core and coda."""
+    numbers = range(first, first + count)
+    return nn.ModuleList(Layer(config, number in config.value_layers) for number in numbers)

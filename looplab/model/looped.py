@@ -1,6 +1,6 @@
 """The looped transformer: prelude, a core that runs again and again, coda."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from math import sqrt
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
-from looplab.model.layers import Geometry, Layer, geometry
-from looplab.model.tap import Tap, visit
+from looplab.model.core import Core
+from looplab.model.layers import Context, Layer, Visit, make_context, make_layers
+from looplab.model.tap import Site, Tap, show
 
 StateMap = Callable[[Tensor], Tensor]
 
@@ -25,79 +26,13 @@ class LoopedOutput(NamedTuple):
     gate: Tensor | None  # [loop, batch, token], exit gate before its sigmoid
 
 
-class Injection(nn.Module):
-    """Bring the input X back into the state Z at the start of a loop.
+class Ready(NamedTuple):
+    """All that a run needs before its first pass; `LoopedTransformer.prepare` makes one."""
 
-    none      Z
-    concat    [Z, X] W_I       Huginn and the retrofits; starts as (Z + X) / 2
-    add       Z + X
-    diagonal  exp(-dt A) Z + dt B X,  A and dt positive per channel   (Parcae, 2604.12946)
-    """
-
-    def __init__(self, config: LoopedConfig):
-        super().__init__()
-        self.kind, width = config.injection, config.width
-        if self.kind == "concat":
-            self.mix = nn.Linear(2 * width, width, bias=False)
-        elif self.kind == "diagonal":
-            self.log_a = nn.Parameter(torch.zeros(width))
-            self.dt_bias = nn.Parameter(torch.zeros(width))  # dt = softplus(0) = log 2: halves Z
-            self.b = nn.Linear(width, width, bias=False)
-
-    def reset(self):
-        """Start as the even mix of state and input, so that both get through from step one."""
-        if self.kind == "concat":
-            half = torch.eye(self.mix.out_features) / 2
-            self.mix.weight.data.copy_(torch.cat((half, half), dim=1))
-        elif self.kind == "diagonal":
-            eye = torch.eye(self.b.out_features)
-            self.b.weight.data.copy_(eye / 2 / nn.functional.softplus(self.dt_bias.data))
-
-    def forward(self, z: Tensor, x: Tensor) -> Tensor:
-        if self.kind == "concat":
-            return self.mix(torch.cat((z, x), dim=-1))
-        if self.kind == "add":
-            return z + x
-        if self.kind == "diagonal":
-            dt = nn.functional.softplus(self.dt_bias)
-            return z * torch.exp(-dt * self.log_a.exp()) + dt * self.b(x)
-        return z
-
-
-class Core(nn.Module):
-    """One pass: injection, k layers, and Ouro's norm at the end of the loop."""
-
-    def __init__(self, config: LoopedConfig):
-        super().__init__()
-        self.injection = Injection(config)
-        self.layers = _layers(config, config.prelude, config.core)
-        ends_normed = config.norm == "branch_sandwich"
-        self.loop_norm = nn.RMSNorm(config.width, eps=config.norm_eps) if ends_normed else None
-
-    def forward(
-        self, z, x, where: Geometry, tap: Tap | None, loop: int, first_layer: int
-    ) -> Tensor:
-        for layer in range(first_layer, len(self.layers)):
-            if layer == 0:
-                z = self._inject(z, x, tap, loop)
-            z = self.layers[layer](z, where, tap, loop, layer, "core")
-        if self.loop_norm is not None:
-            z = self.loop_norm(z)
-        z = visit(tap, loop, None, "core.loop_end", z)
-        for layer in range(first_layer):  # a rotated pass ends with the layers it skipped
-            if layer == 0:
-                z = self._inject(z, x, tap, loop)
-            z = self.layers[layer](z, where, tap, loop, layer, "core")
-        return z
-
-    def _inject(self, z, x, tap, loop) -> Tensor:
-        return visit(tap, loop, None, "core.inject", self.injection(z, x))
-
-
-def _layers(config: LoopedConfig, first: int, count: int) -> nn.ModuleList:
-    """`count` layers, numbered from `first` through prelude, core and coda."""
-    numbers = range(first, first + count)
-    return nn.ModuleList(Layer(config, number in config.value_layers) for number in numbers)
+    tokens: Tensor  # [batch, token] or [batch, token, field], checked
+    x: Tensor  # the input X that every loop is given [batch, token, width]
+    start: Tensor  # state at loop 0 [batch, token, width]
+    context: Context
 
 
 class LoopedTransformer(nn.Module):
@@ -116,7 +51,7 @@ class LoopedTransformer(nn.Module):
         self.embed = nn.ModuleList(
             nn.Embedding(config.vocab, config.width) for _ in range(config.fields)
         )
-        self.prelude = _layers(config, 0, config.prelude)
+        self.prelude = make_layers(config, 0, config.prelude)
         self.input_norm = self.state_out = None
         if config.input_norm:
             self.input_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
@@ -124,9 +59,9 @@ class LoopedTransformer(nn.Module):
         self.cores = nn.ModuleList(Core(config) for _ in range(copies))
         if config.state_out:
             self.state_out = nn.Linear(config.width, config.width, bias=False)
-        self.coda = _layers(config, config.prelude + config.core, config.coda)
-        # Ouro's loop already ends in a norm; only a coda after it needs another one.
-        needs_norm = config.norm != "branch_sandwich" or config.coda > 0
+        self.coda = make_layers(config, config.prelude + config.core, config.coda)
+        # A loop that ends in a norm needs another one only behind a coda.
+        needs_norm = not config.placement.loop_end or config.coda > 0
         self.norm = nn.RMSNorm(config.width, eps=config.norm_eps) if needs_norm else nn.Identity()
         self.head = nn.Linear(config.width, config.answers, bias=False)
         self.gate = nn.Linear(config.width, 1) if config.exit_gate else None
@@ -178,32 +113,15 @@ class LoopedTransformer(nn.Module):
         Raises ValueError naming the value and the remedy for tokens, loops or a state that do
         not fit.
         """
-        loops = self._check_loops(loops)
-        if grad_loops is not None and grad_loops < 1:
-            raise ValueError(f"grad_loops={grad_loops}: expected at least 1, or None for all")
-        where = None
-        if cache is not None:
-            self._check_tokens(tokens)
-            where = cache.place(*tokens.shape[:2])._replace(tokens=tokens)
-        x = visit(tap, None, None, "input", self.encode(tokens, tap, where))
-        z = self.start(x, generator) if state is None else self._check_state(state, x)
-        z = visit(tap, None, None, "start", z)
-        if where is None:
-            where = self._geometry(x, tokens)
-        ends, gates = [], []
-        first_grad = 0 if grad_loops is None else loops - grad_loops
-        for loop in range(loops):
-            core = self.cores[0 if self.config.tied else loop]
-            if loop < first_grad:
-                with torch.no_grad():
-                    z = core(z, x, where, tap, loop, 0)
-            else:
-                z = core(z, x, where, tap, loop, 0)
+        loops = self.check_loops(loops)
+        ready = self.prepare(tokens, state=state, generator=generator, cache=cache, tap=tap)
+        z, ends, gates = ready.start, [], []
+        for _, z in self.passes(ready, loops, tap=tap, grad_loops=grad_loops):
             if every_loop:
                 ends.append(z)
             if self.gate is not None:
                 gates.append(self.gate(z).squeeze(-1))
-        logits = visit(tap, None, None, "logits", self._readout(z, where, tap))
+        logits = show(tap, Site(None, None, "logits"), self.answer(z, ready, tap=tap))
         if cache is not None:
             cache.commit(tokens.shape[1], loops)
         return LoopedOutput(
@@ -213,22 +131,98 @@ class LoopedTransformer(nn.Module):
             torch.stack(gates) if gates else None,
         )
 
-    def encode(
-        self, tokens: Tensor, tap: Tap | None = None, where: Geometry | None = None
+    def prepare(
+        self,
+        tokens: Tensor,
+        *,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        cache: Cache | None = None,
+        rows: Tensor | None = None,
+        tap: Tap | None = None,
+    ) -> Ready:
+        """Everything before the first pass: checked tokens, the input X, the state at loop 0.
+
+        `state`, `generator` and `cache` as in `forward`; `rows` [row] says which sequences of the
+        cache these are, None meaning all. Raises ValueError as `forward` does.
+
+        >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, loops=3))
+        >>> ready = model.prepare(torch.tensor([[1, 2, 3]]))
+        >>> z = ready.start
+        >>> for loop in range(3):
+        ...     z = model.step(z, ready, loop=loop)
+        >>> torch.equal(z, model(ready.tokens).state)
+        True
+        """
+        self.check_tokens(tokens)
+        context = self.context(tokens.shape[1], tokens, cache, rows)
+        x = show(tap, Site(None, None, "input"), self._encode(tokens, context, tap))
+        z = self.start(x, generator) if state is None else self._check_state(state, x)
+        return Ready(tokens, x, show(tap, Site(None, None, "start"), z), context)
+
+    def passes(
+        self,
+        ready: Ready,
+        loops: int | None = None,
+        *,
+        tap: Tap | None = None,
+        grad_loops: int | None = None,
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Run the loop: yields its number, from 0, and the state [batch, token, width] at its end.
+
+        `loops` and `grad_loops` as in `forward`.
+        """
+        loops = self.check_loops(loops)
+        if grad_loops is not None and grad_loops < 1:
+            raise ValueError(f"grad_loops={grad_loops}: expected at least 1, or None for all")
+        first_grad = 0 if grad_loops is None else loops - grad_loops
+        z = ready.start
+        for loop in range(loops):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and loop >= first_grad):
+                z = self.step(z, ready, loop=loop, tap=tap)
+            yield loop, z
+
+    def step(
+        self,
+        z: Tensor,
+        x: Ready | Tensor,
+        *,
+        loop: int = 0,
+        tap: Tap | None = None,
+        first_layer: int = 0,
+        tokens: Tensor | None = None,
     ) -> Tensor:
+        """One pass of the core from state `z` [batch, token, width] to the next: z = step(z, x).
+
+        `x` is what `prepare` returned, or a bare input [batch, token, width], as `encode` gives;
+        beside a bare one, a model with value embeddings also reads the `tokens` [batch, token].
+
+        With `first_layer=r` the pass is rotated: `z` is the state in front of layer r, and the
+        pass runs layers r..k-1, then injection and layers 0..r-1 (Prop. 4.1, arXiv 2604.11791).
+        """
+        if first_layer:
+            self._check_rotation(first_layer)
+        if isinstance(x, Ready):
+            x, context = x.x, x.context
+        else:
+            context = self.context(x.shape[-2], self._repeated(tokens, x))
+        return self.cores[0 if self.config.tied else loop](z, x, context, tap, loop, first_layer)
+
+    def encode(self, tokens: Tensor) -> Tensor:
         """The input X that every loop is given: embedding and prelude, [batch, token, width]."""
-        self._check_tokens(tokens)
+        self.check_tokens(tokens)
+        return self._encode(tokens, self.context(tokens.shape[1], tokens), None)
+
+    def _encode(self, tokens: Tensor, context: Context, tap: Tap | None) -> Tensor:
         ids = tokens[..., None] if self.config.fields == 1 else tokens
         x = self.embed[0](ids[..., 0])
         for field in range(1, self.config.fields):
             x = x + self.embed[field](ids[..., field])
         if self.config.embed_scale != 1.0:
             x = x * self.config.embed_scale
-        x = visit(tap, None, None, "embed", x)
-        if where is None:
-            where = self._geometry(x, tokens)
+        x = show(tap, Site(None, None, "embed"), x)
         for layer, block in enumerate(self.prelude):
-            x = block(x, where, tap, None, layer, "prelude")
+            x = block(x, Visit(context, "prelude", None, layer, tap))
         return x if self.input_norm is None else self.input_norm(x)
 
     def start(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -241,32 +235,6 @@ class LoopedTransformer(nn.Module):
             nn.init.trunc_normal_(z, std=std, a=-3 * std, b=3 * std, generator=generator)
         return z
 
-    def step(
-        self,
-        z: Tensor,
-        x: Tensor,
-        *,
-        loop: int = 0,
-        tap: Tap | None = None,
-        first_layer: int = 0,
-        tokens: Tensor | None = None,
-    ) -> Tensor:
-        """One pass of the core from state `z` with input `x`, both [batch, token, width].
-
-        A model with value embeddings also reads the `tokens` [batch, token].
-
-        With `first_layer=r` the pass is rotated: `z` is the state in front of layer r, and the
-        pass runs layers r..k-1, then injection and layers 0..r-1 (Prop. 4.1, arXiv 2604.11791).
-        """
-        if not 0 <= first_layer < self.config.core:
-            raise ValueError(
-                f"first_layer={first_layer}: this core has layers 0 to {self.config.core - 1}"
-            )
-        if first_layer and not self.config.tied:
-            raise ValueError("a rotated pass needs tied weights: this model is an unrolled twin")
-        core = self.cores[0 if self.config.tied else loop]
-        return core(z, x, self._geometry(x, tokens), tap, loop, first_layer)
-
     def core_parts(
         self, x: Tensor, tokens: Tensor | None = None
     ) -> tuple[StateMap, list[StateMap]]:
@@ -274,16 +242,19 @@ class LoopedTransformer(nn.Module):
 
         Returns the injection and the layers, each from [batch, token, width] to the same; in this
         order they are one pass of `step`. Ouro's norm at the end of a loop is part of the last.
-        Raises ValueError for an unrolled twin, whose loops differ.
+        Raises ValueError for an unrolled twin, whose loops differ, and for a damped pass, whose
+        end depends on where it began.
         """
         if not self.config.tied:
             raise ValueError("this unrolled twin has another core at every loop: call step(loop=)")
-        core, where = self.cores[0], self._geometry(x, tokens)
+        if self.config.stride != 1:
+            raise ValueError(f"stride={self.config.stride}: a damped pass has no such parts")
+        core = self.cores[0]
+        context = self.context(x.shape[-2], self._repeated(tokens, x))
 
         def run(layer: int, z: Tensor) -> Tensor:
-            z = core.layers[layer](z, where, None, 0, layer, "core")
-            last = layer == len(core.layers) - 1 and core.loop_norm is not None
-            return core.loop_norm(z) if last else z
+            end = core.layers[layer](z, Visit(context, "core", 0, layer, None))
+            return core.end_loop(end, z) if layer == len(core.layers) - 1 else end
 
         layers = [partial(run, layer) for layer in range(len(core.layers))]
         return lambda z: core.injection(z, x), layers
@@ -296,8 +267,12 @@ class LoopedTransformer(nn.Module):
         """
         # [..., batch, token, width] -> [rest, token, width]
         flat = states.flatten(0, -3) if states.dim() > 3 else states
-        logits = self._readout(flat, self._geometry(flat, tokens), None)
+        logits = self._answer(flat, self.context(flat.shape[-2], self._repeated(tokens, flat)))
         return logits.unflatten(0, states.shape[:-2]) if states.dim() > 3 else logits
+
+    def answer(self, z: Tensor, ready: Ready, *, tap: Tap | None = None) -> Tensor:
+        """Logits [batch, token, vocab] of a state of this very run, whose cache it shares."""
+        return self._answer(z, ready.context, tap)
 
     def unrolled(self, loops: int | None = None) -> "LoopedTransformer":
         """The unrolled twin with these very weights copied into each of its loops."""
@@ -312,27 +287,46 @@ class LoopedTransformer(nn.Module):
         twin.load_state_dict(weights)
         return twin.train(self.training)
 
-    def _readout(self, z: Tensor, where: Geometry, tap: Tap | None) -> Tensor:
-        if self.coda and self.config.norm == "residual_sandwich":
-            z = self.norm(z)  # Huginn's last norm acts twice: before the coda and before the head
+    def _answer(self, z: Tensor, context: Context, tap: Tap | None = None) -> Tensor:
+        if self.coda and self.config.placement.before_coda:
+            z = self.norm(z)
         if self.state_out is not None:
             z = self.state_out(z)
         for layer, block in enumerate(self.coda):
-            z = block(z, where, tap, None, layer, "coda")
+            z = block(z, Visit(context, "coda", None, layer, tap))
         return self.head(self.norm(z))
 
-    def _geometry(self, x: Tensor, tokens: Tensor | None = None) -> Geometry:
-        where = geometry(self.config, x.shape[-2], x.device, x.dtype)
-        if not self.config.value_layers:
-            return where
-        if tokens is None:
+    def context(
+        self,
+        length: int,
+        tokens: Tensor | None = None,
+        cache: Cache | None = None,
+        rows: Tensor | None = None,
+    ) -> Context:
+        """What the layers share on sequences of `length` tokens; `tokens` for value embeddings.
+
+        With a `cache` they stand behind the tokens in it, `rows` [row] of it or all.
+        """
+        if self.config.value_layers and tokens is None:
             raise ValueError(
                 f"layers {self.config.value_layers} add an embedding of the token to their values: "
                 "give tokens= too"
             )
-        return where._replace(tokens=tokens.repeat(len(x) // len(tokens), 1))
+        if cache is None:
+            weight = self.head.weight
+            context = make_context(self.config, length, weight.device, weight.dtype)
+        else:
+            context = cache.place(len(tokens), length, rows)
+        return context._replace(tokens=tokens) if self.config.value_layers else context
 
-    def _check_tokens(self, tokens: Tensor):
+    def _repeated(self, tokens: Tensor | None, x: Tensor) -> Tensor | None:
+        """Tokens for each sequence of `x`, which may hold several states of each."""
+        if tokens is None or not self.config.value_layers:
+            return None
+        return tokens.repeat(len(x) // len(tokens), 1)
+
+    def check_tokens(self, tokens: Tensor):
+        """Raise ValueError, naming value and remedy, for tokens that this model cannot read."""
         config = self.config
         dims = 2 if config.fields == 1 else 3
         shape = "[batch, token]" if dims == 2 else f"[batch, token, {config.fields}]"
@@ -352,7 +346,8 @@ class LoopedTransformer(nn.Module):
                 f"token id {wrong} is out of range: this model knows 0 to {config.vocab - 1}"
             )
 
-    def _check_loops(self, loops: int | None) -> int:
+    def check_loops(self, loops: int | None) -> int:
+        """The number of loops to run, the config's for None; ValueError for one it cannot."""
         if loops is None:
             return self.config.loops
         if isinstance(loops, bool) or not isinstance(loops, int) or loops < 1:
@@ -363,6 +358,16 @@ class LoopedTransformer(nn.Module):
                 "loops; only a tied model can be run for more or fewer"
             )
         return loops
+
+    def _check_rotation(self, first_layer: int):
+        if not 0 <= first_layer < self.config.core:
+            raise ValueError(
+                f"first_layer={first_layer}: this core has layers 0 to {self.config.core - 1}"
+            )
+        if not self.config.tied:
+            raise ValueError("a rotated pass needs tied weights: this model is an unrolled twin")
+        if self.config.stride != 1:
+            raise ValueError(f"first_layer={first_layer}: a damped pass cannot be rotated")
 
     def _check_state(self, state: Tensor, x: Tensor) -> Tensor:
         if state.shape != x.shape:

@@ -4,8 +4,9 @@ Recording, streaming a measurement, ablating and patching are all taps. A tap is
 `tap(site, value) -> None | Tensor`; a returned tensor takes the value's place. With `tap=None`
 the forward pass pays nothing.
 
-Attention runs fused unless the tap has a true attribute `patterns`; then the softmax is written
-out and the pattern itself is offered as `core.attn.pattern`.
+Attention runs fused, and no pattern is ever formed, unless the tap carries a true attribute
+`patterns` (a function can carry one too: `tap.patterns = True`); then the softmax is written out
+and the pattern itself is offered as `core.attn.pattern`. A tap without the attribute wants none.
 
 Names, in the order in which a pass meets them (`core` also reads `prelude` or `coda`):
 
@@ -24,8 +25,7 @@ Names, in the order in which a pass meets them (`core` also reads `prelude` or `
     logits           [batch, token, vocab]
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -38,12 +38,27 @@ class Site(NamedTuple):
     name: str
 
 
-Tap = Callable[[Site, Tensor], Tensor | None]
+class Tap(Protocol):
+    """A function of the site and its value; `patterns = True` on it asks for attention patterns.
+
+    It returns None to leave the value as it is, or a tensor of the same shape to replace it.
+    """
+
+    def __call__(self, site: Site, value: Tensor) -> Tensor | None: ...
 
 
-def visit(tap: Tap | None, loop: int | None, layer: int | None, name: str, value: Tensor) -> Tensor:
+def wants_patterns(tap: Tap | None) -> bool:
+    """Whether attention has to be written out for this tap.
+
+    >>> wants_patterns(None), wants_patterns(lambda site, value: None)
+    (False, False)
+    """
+    return bool(getattr(tap, "patterns", False))
+
+
+def show(tap: Tap | None, site: Site, value: Tensor) -> Tensor:
     """Show `value` to the tap and return what the forward pass goes on with."""
     if tap is None:
         return value
-    replacement = tap(Site(loop, layer, name), value)
+    replacement = tap(site, value)
     return value if replacement is None else replacement

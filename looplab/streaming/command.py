@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from looplab import checkpoints
 from looplab.model import LoopedTransformer
 from looplab.streaming import folder as out
-from looplab.streaming.prompts import Prompt, batches, no_tokenizer, read, tokenizer
+from looplab.streaming.prompts import Prompt, batches, read
 from looplab.streaming.run import FORMAT, plan, stream
+from looplab.zoo.named import open_named
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> int:
 def _run(given: argparse.Namespace) -> None:
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = _device(given.device)
-    model, encode = _load(given.model, DTYPES[given.dtype], device)
-    model._check_loops(given.loops)
+    model, encode = open_named(given.model, DTYPES[given.dtype], device)
+    model.check_loops(given.loops)
     prompts = read(given.prompts, model, encode)
     work = batches(prompts, given.batch)
     settings = {
@@ -107,25 +107,6 @@ def start(model: LoopedTransformer, batch: Sequence[Prompt]) -> Tensor | None:
         generator = torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
         drawn.append(model.start(torch.empty(len(prompt.tokens), model.config.width), generator))
     return torch.stack(drawn).to(model.head.weight)
-
-
-def _load(name: str, dtype: torch.dtype, device: torch.device):
-    """The model, and the function that turns text into its token ids."""
-    if name in checkpoints.names():
-        return checkpoints.load(name).to(device, dtype), no_tokenizer(name)
-    from looplab import zoo
-    from looplab.zoo import miniatures
-    from looplab.zoo.source import find
-
-    if name in miniatures.names():
-        name = str(miniatures.folder(name))
-    if not Path(name).expanduser().is_dir() and "/" not in name:
-        raise ValueError(
-            f"no checkpoint and no folder {name!r}: the checkpoints are "
-            f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; a "
-            "hub id is like ByteDance/Ouro-1.4B"
-        )
-    return zoo.load(name, dtype=dtype, device=device), tokenizer(str(find(name)))
 
 
 def _device(name: str | None) -> torch.device:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from looplab.measure import min_layer_cosine
 from looplab.measure.stages import sink_share
-from looplab.model import LoopedConfig, LoopedTransformer, Site
+from looplab.model import LoopedConfig, LoopedTransformer, Ready, Site
 from looplab.streaming.statistics import (
     AttentionStatistics,
     KeepStates,
@@ -18,7 +18,7 @@ from looplab.streaming.statistics import (
     block_rows,
     precise,
 )
-from looplab.trace import MAX_BYTES
+from looplab.tracing import MAX_BYTES
 from looplab.train.saving import write_safetensors
 
 FORMAT = "looplab.stream.1"
@@ -176,29 +176,27 @@ def stream(
     >>> run.distance.shape, run.mixing.shape
     (torch.Size([100, 2, 1, 5]), torch.Size([100, 2, 1, 2]))
     """
-    loops = model._check_loops(loops)
+    loops = model.check_loops(loops)
     limit = loops if limit is None else limit
     if not 1 <= limit <= loops:
         raise ValueError(f"limit={limit}: this run covers recurrences 1 to {loops}")
-    model._check_tokens(tokens)
+    model.check_tokens(tokens)
     sizes = plan(model, tokens, loops, to_limit=to_limit, attention=attention)
     if sum(sizes.values()) > max_bytes:
         raise MemoryError(_too_large(sizes, max_bytes))
 
-    x = model.encode(tokens)
-    start = model.start(x, generator) if state is None else model._check_state(state, x)
-    reference = _first_run(model, start, x, tokens, limit) if to_limit else None
-    states = StateStatistics(model, x, loops, reference)
-    heads = AttentionStatistics(model, x, loops, model._geometry(x, tokens)) if attention else None
+    ready = model.prepare(tokens, state=state, generator=generator)
+    reference = _first_run(model, ready, limit) if to_limit else None
+    states = StateStatistics(model, ready.x, loops, reference)
+    heads = AttentionStatistics(model, ready, loops) if attention else None
 
     def tap(site: Site, value: Tensor) -> None:
         if heads is not None:
             heads(site, value)
         states(site, value)
 
-    z = start
-    for loop in range(loops):
-        z = model.step(z, x, loop=loop, tap=tap, tokens=tokens)
+    for _ in model.passes(ready, loops, tap=tap):
+        pass
 
     cosine = _to_cosine(states, limit) if to_limit else None
     sums = sink = mixing = moved = None
@@ -221,14 +219,11 @@ def stream(
     )
 
 
-def _first_run(
-    model: LoopedTransformer, z: Tensor, x: Tensor, tokens: Tensor, limit: int
-) -> Tensor:
+def _first_run(model: LoopedTransformer, ready: Ready, limit: int) -> Tensor:
     """Every layer's state after recurrence `limit`: [layer, batch, token, width]."""
-    keep = KeepStates(model, x)
+    keep, z = KeepStates(model, ready.x), ready.start
     for loop in range(limit):
-        tap = keep if loop == limit - 1 else None
-        z = model.step(z, x, loop=loop, tap=tap, tokens=tokens)
+        z = model.step(z, ready, loop=loop, tap=keep if loop == limit - 1 else None)
     return keep.states
 
 

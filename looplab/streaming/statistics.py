@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.linalg import vecdot, vector_norm
 
 from looplab.measure.stages import column_share, concentration, mixing_score
-from looplab.model import LoopedTransformer, Site
-from looplab.model.layers import Geometry
+from looplab.model import LoopedTransformer, Ready, Site
+from looplab.model.layers import Context
 
 # Pattern entries worked on at a time: what a CPU core's cache holds; large launches on a GPU.
 BLOCK = {"cpu": 2**17, "cuda": 2**24}
@@ -77,8 +77,9 @@ class AttentionStatistics:
     step.
     """
 
-    def __init__(self, model: LoopedTransformer, x: Tensor, loops: int, where: Geometry):
-        config, tokens = model.config, x.shape[1]
+    def __init__(self, model: LoopedTransformer, ready: Ready, loops: int):
+        config, x = model.config, ready.x
+        tokens = x.shape[1]
         rows = x.shape[0] * config.heads
         self.shape = (loops, config.core, x.shape[0], config.heads)
         kind = precise(x.dtype)
@@ -87,7 +88,7 @@ class AttentionStatistics:
         self.previous = x.new_empty(config.core, rows, tokens, tokens, dtype=kind)
         self.block = block_rows(tokens, x.device)
         self.scale = config.head_width**-0.5
-        self.hidden = _hidden(where, tokens, x.device, kind)
+        self.hidden = _hidden(ready.context, tokens, x.device, kind)
         self.query = None
 
     def __call__(self, site: Site, value: Tensor) -> None:
@@ -121,10 +122,10 @@ class AttentionStatistics:
         return [value.view(self.shape) for value in self.values]
 
 
-def _hidden(where: Geometry, tokens: int, device, dtype) -> Tensor:
+def _hidden(context: Context, tokens: int, device, dtype) -> Tensor:
     """What is added to the scores: -inf where a query may not look, [token, token]."""
-    mask = where.mask
-    if where.causal:
+    mask = context.mask
+    if context.causal:
         mask = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
     hidden = torch.zeros(tokens, tokens, dtype=dtype, device=device)
     return hidden if mask is None else hidden.masked_fill_(~mask, float("-inf"))

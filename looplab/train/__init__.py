@@ -1,6 +1,6 @@
 """One short training loop for looped models, and the table that judges what it made."""
 
-from looplab.train.fit import History, fit
+from looplab.train.fitting import History, fit
 from looplab.train.recipe import PoissonLogNormalLoops, Recipe, UniformLoops
 from looplab.train.table import AccuracyTable, accuracy_table
 

@@ -56,11 +56,9 @@ def accuracy_table(
     counts = kinds.bincount()
     accuracy = torch.empty(loops, len(counts))
     exact = torch.empty(loops)
-    inputs = model.encode(tokens)
-    state = model.start(inputs, generator)
-    for loop in range(loops):
-        state = model.step(state, inputs, loop=loop, tokens=tokens)
-        right = model.readout(state, tokens).argmax(-1) == targets  # [batch, token]
+    ready = model.prepare(tokens, generator=generator)
+    for loop, state in model.passes(ready, loops):
+        right = model.answer(state, ready).argmax(-1) == targets  # [batch, token]
         hits = kinds.bincount(weights=right[rated].double(), minlength=len(counts))
         accuracy[loop] = (hits / counts).cpu()
         exact[loop] = right.all(-1).double().mean().cpu()

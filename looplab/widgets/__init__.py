@@ -4,17 +4,17 @@ The state machines live in Python and can be moved by a test; the drawing code (
 same in JupyterLab and in the self-contained HTML that `.html()` returns.
 """
 
-from looplab.widgets.diagnosis import Diagnosis
 from looplab.widgets.frames import FLOOD, Category, FrameStepper, flood_frames
 from looplab.widgets.microscope import LoopMicroscope
+from looplab.widgets.model_menu import ModelMenu
 from looplab.widgets.plane import PlaneStepper
 
 __all__ = [
     "FLOOD",
     "Category",
-    "Diagnosis",
     "FrameStepper",
     "LoopMicroscope",
+    "ModelMenu",
     "PlaneStepper",
     "flood_frames",
 ]

@@ -8,17 +8,18 @@ import html
 import json
 from pathlib import Path
 
-_PARTS = ("view.js", "game.js", "mount.js")
 
-
-def script() -> str:
+def script(*more: Path) -> str:
     """The code that fills the blocks of a page; it is the live widgets' drawing code and a frame.
+
+    `more` are files that add makers of further kinds of blocks.
 
     >>> script().startswith("// Drawing code")
     True
     """
-    folder = Path(__file__).parent
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in _PARTS)
+    here = Path(__file__).parent
+    parts = (here / "view.js", *more, here / "static_page.js")
+    return "\n".join(path.read_text(encoding="utf-8") for path in parts)
 
 
 def block(kind: str, title: str, payload: dict) -> str:
@@ -39,7 +40,7 @@ def block(kind: str, title: str, payload: dict) -> str:
     )
 
 
-def alone(block: str) -> str:
+def alone(block: str, *more: Path) -> str:
     """A block with the code that fills it, for a page of its own or an output in a notebook."""
     # A function around it: two such pieces on one page must not name the same things twice.
-    return f"{block}<script>(() => {{{script()}}})();</script>"
+    return f"{block}<script>(() => {{{script(*more)}}})();</script>"

@@ -10,7 +10,7 @@ from torch import Tensor
 from looplab.tasks import START, WALL
 from looplab.widgets.microscope import number
 from looplab.widgets.payload import pack, unpack
-from looplab.widgets.stage import Stepper, whole
+from looplab.widgets.stepper import Stepper, whole
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from looplab.model import LoopedTransformer
-from looplab.trace import Trace
+from looplab.tracing import Trace
 from looplab.widgets.payload import pack, unpack
-from looplab.widgets.stage import Stepper, whole
+from looplab.widgets.stepper import Stepper, whole
 
 MATRIX_CLASSES = 32  # up to here every answer has its own column; beyond, the likeliest are named
 TOP = 3

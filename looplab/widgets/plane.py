@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from looplab.widgets.payload import pack, unpack
-from looplab.widgets.stage import Stepper, whole
+from looplab.widgets.stepper import Stepper, whole
 
 MENUS = ("token", "layer", "head")  # the stage's traits that menus may set, in order
 

@@ -776,5 +776,10 @@ const looplab = (() => {
     shown = view(shell, meta, bytes, () => s, change);
     change({});
   }
-  return { view, standalone };
+  // How a page fills a block that embed.py wrote, by the block's kind; more kinds may be added.
+  const makers = {
+    stepper: (el, { data, meta, start, speeds }) =>
+      standalone(el, meta, Uint8Array.from(atob(data), c => c.charCodeAt(0)), start, speeds),
+  };
+  return { view, makers };
 })();

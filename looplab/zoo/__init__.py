@@ -22,7 +22,7 @@ What differs between the families and is easily got wrong:
 
 from looplab.zoo.gate import exit_distribution, exit_loop, expected_logits
 from looplab.zoo.loading import FAMILIES, load
-from looplab.zoo.loopify import loopify
+from looplab.zoo.looped_by_hand import loopify
 from looplab.zoo.padding import pad_right
 from looplab.zoo.source import PINNED
 

@@ -6,7 +6,7 @@ in front of and behind a loop.
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.parts import Part, Translation, ends, rope, split_layer
+from looplab.zoo.translation import Part, Translation, ends, rope, split_layer
 
 # Which of our norms (n1 .. n4, see looplab.model.layers.Layer) theirs are.
 _LLAMA = {"n1": "input_layernorm", "n3": "post_attention_layernorm"}

@@ -12,8 +12,8 @@ from torch import Tensor
 from looplab.model import LoopedTransformer
 from looplab.zoo import feedforward, ouro, parcae, raven
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
-from looplab.zoo.parts import Part, Translation
 from looplab.zoo.source import find
+from looplab.zoo.translation import Part, Translation
 
 FAMILIES = {
     "huginn_raven": raven.translate,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from looplab.model import LoopedConfig, LoopedTransformer
-from looplab.trace import plan
+from looplab.tracing import plan
 
 _GATED = {"mlp": "gated", "activation": "silu"}
 _RETROFIT = LoopedConfig(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from looplab.tasks import Batch
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "data" / "miniatures"
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "miniatures"
 PEOPLE = ("ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "leo")
 PLACES = ("attic", "barn", "cave", "dock", "farm", "gate", "hall", "inn")
 WORDS = ("<bos>", "in", "with", "?", *PEOPLE, *PLACES)

@@ -5,7 +5,7 @@ Source: arXiv 2510.25741 and its modelling code.
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.parts import Part, Translation, ends, rope, split_layer
+from looplab.zoo.translation import Part, Translation, ends, rope, split_layer
 
 _NORMS = {
     "n1": "input_layernorm",

@@ -24,7 +24,7 @@ from math import sqrt
 from looplab.model import LoopedConfig
 from looplab.model.layers import GATE_CHANNELS
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.parts import Part, Translation, ends
+from looplab.zoo.translation import Part, Translation, ends
 
 _FIXED = {
     "block_class_name": ("TransformerPreNormBlock",),

@@ -9,14 +9,7 @@ Sources: arXiv 2502.05171 (Huginn) and 2511.07384 (retrofits), and their modelli
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.parts import Part, Translation, ends, rope
-
-# Which of our norms (n1 .. n4, see looplab.model.layers.Layer) their norm_1, norm_2 ... are.
-_NORMS = {
-    "residual_sandwich": ("n1", "n2", "n3", "n4"),
-    "pre": ("n1", "n3"),
-    "branch_post": ("n2", "n4"),
-}
+from looplab.zoo.translation import Part, Translation, ends, rope
 
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
@@ -101,7 +94,7 @@ def _layer(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple[Part
         f"{ours}mlp.up.weight": (Part(f"{theirs}mlp.fc.weight", (2 * hidden, width)),),
         f"{ours}mlp.down.weight": (Part(f"{theirs}mlp.proj.weight", (width, hidden)),),
     }
-    for number, norm in enumerate(_NORMS[config.norm], start=1):
+    for number, norm in enumerate(config.placement.norms, start=1):  # their norm_1, norm_2 ...
         tensors[f"{ours}{norm}.weight"] = (Part(f"{theirs}norm_{number}.weight", (width,)),)
     if config.qk_bias:
         bias, shape = f"{theirs}attn.qk_bias", (2, 1, heads, head)

@@ -24,23 +24,17 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
-from looplab.streaming.prompts import tokenizer
 from looplab.zoo import exit_distribution, miniatures
 from looplab.zoo.files import read_json
 from looplab.zoo.loading import inspect, load
 from looplab.zoo.source import find
+from looplab.zoo.tokenizers import tokenizer
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 TEXT = (
     "The sun rises in the east and sets in the west. Water is made of hydrogen and oxygen. "
     "One, two, three, four, five, six, seven, eight, nine, ten."
 )
-_FAMILY = {
-    "residual_sandwich": "Huginn",
-    "branch_sandwich": "Ouro",
-    "pre": "Llama form",
-    "branch_post": "OLMo-2 form",
-}
 
 
 class Check(NamedTuple):
@@ -70,8 +64,8 @@ def verify(
     >>> [check.passed for check in verify(model, torch.tensor([[1, 2, 3, 4]]), text=False)]
     [True, True, True, True]
     """
-    loops = model._check_loops(loops)
-    model._check_tokens(tokens)
+    loops = model.check_loops(loops)
+    model.check_tokens(tokens)
     if tokens.shape[1] < 4:
         raise ValueError(f"{tokens.shape[1]} tokens: expected at least 4, so that there is a past")
     tokens = tokens.to(model.head.weight.device)
@@ -162,7 +156,7 @@ def describe(model: LoopedTransformer) -> str:
     'Llama form, (0, 1⊗3, 0), 3,408 parameters, float32, 0.00 GiB'
     """
     config, weights = model.config, list(model.parameters())
-    family = "Parcae" if config.injection == "diagonal" else _FAMILY[config.norm]
+    family = "Parcae" if config.injection == "diagonal" else config.placement.family
     if config.injection == "concat" and family != "Huginn":
         family = f"retrofit, {family}"
     count = sum(weight.numel() for weight in weights)

@@ -5,7 +5,7 @@ it from a model and a prompt; any function of tensors will do, and small known m
 to learn what the numbers mean.
 """
 
-from looplab.measure.stability.basins import Basins, basins
+from looplab.measure.stability.attraction import Basins, basins
 from looplab.measure.stability.jacobian import loop_map
 from looplab.measure.stability.lyapunov import Lyapunov, lyapunov_exponents
 from looplab.measure.stability.multipliers import (

@@ -1,0 +1,256 @@
+"""Checks of chapter 04, Attention settles."""
+
+import torch
+
+from looplab import LoopedConfig, LoopedTransformer
+from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.probing import (
+    Mistake,
+    ask,
+    expect_close,
+    expect_number,
+    expect_tensor,
+    watch,
+)
+
+
+def _patterns(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(-1)
+
+
+def _agrees(a, b, rtol=1e-4, atol=1e-5):
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=atol)
+
+
+def pattern_distance(answer, seed):
+    a, b = _patterns(seed, 2, 3, 5, 5), _patterns(seed + 100, 2, 3, 5, 5)
+    result = ask(answer, a, b)
+    right = (a - b).flatten(-2).norm(dim=-1)
+    if isinstance(result, torch.Tensor):
+        if result.shape == ():
+            raise Mistake("one number for all heads: keep a distance for each pattern")
+        if result.shape == (2, 3, 5):
+            raise Mistake("a distance for each row of the pattern: a pattern is one matrix")
+    result = expect_tensor(result, (2, 3))
+    if _agrees(result, right.square()):
+        raise Mistake("these are squared distances: the square root is missing")
+    if _agrees(result, (a - b).abs().sum((-2, -1))):
+        raise Mistake("that sums absolute differences; the Frobenius norm squares them first")
+    if _agrees(result, torch.linalg.matrix_norm(a - b, ord=2)):
+        raise Mistake("that is the spectral norm, the largest stretch; the Frobenius norm is asked")
+    expect_close(result, right, "the shape is right, but the distances are not")
+    return {"distance": result}
+
+
+def all_distances(answer, seed):
+    draw = torch.Generator().manual_seed(seed)
+    patterns = torch.randn(40, 30, generator=draw)
+    result = ask(answer, patterns)
+    if isinstance(result, torch.Tensor) and result.isnan().any():
+        raise Mistake(
+            "there are NaN: rounding makes a square slightly negative, and its root is not a number"
+        )
+    result = expect_tensor(result, (40, 40))
+    right = torch.cdist(patterns, patterns, compute_mode="donot_use_mm_for_euclid_dist")
+    if _agrees(result, patterns @ patterns.T):
+        raise Mistake("these are the inner products; the distances are made from three of them")
+    if _agrees(result, right.square(), atol=1e-3):
+        raise Mistake("these are squared distances: the square root is missing")
+    square = patterns.square().sum(-1)
+    half = (square[:, None] + square - patterns @ patterns.T).clamp_min(0).sqrt()
+    if _agrees(result, half, atol=1e-3):
+        raise Mistake("the inner product counts twice: |a - b|² = |a|² + |b|² - 2 ab")
+    itself = torch.eye(40, dtype=torch.bool)  # zero up to rounding, which a root makes large
+    wrong = "the shape is right, but the distances are not"
+    expect_close(result[~itself], right[~itself], wrong, rtol=1e-3)
+    expect_close(result[itself], right[itself], "a pattern is at distance 0 from itself", atol=0.05)
+    # A run that settles: patterns ever closer to the last one, as in the chapter.
+    steps = torch.randn(12, 30, generator=draw) * 0.3 ** torch.arange(12.0)[:, None]
+    settling = torch.rand(30, generator=draw) + steps
+    near = ask(answer, settling)
+    if isinstance(near, torch.Tensor) and near.isnan().any():
+        raise Mistake(
+            "on a run that settles there are NaN: rounding makes a square negative, and its root "
+            "is not a number"
+        )
+    near = expect_tensor(near, (12, 12))
+    wanted = (settling[:, None] - settling[None]).double().norm(dim=-1)
+    far = ~torch.eye(12, dtype=torch.bool)
+    if not torch.allclose(near.double()[far], wanted[far], rtol=1e-2):
+        raise Mistake(
+            "patterns that nearly agree come out at the wrong distance: in float32 two large "
+            "numbers are subtracted here. Count all patterns from the last one before you multiply"
+        )
+    return {"distances": result[~itself], "settling": near[far]}
+
+
+def contrast(answer, seed):
+    draw = torch.Generator().manual_seed(seed)
+    loops, layers = 4, 3
+    table = torch.rand(12, 12, generator=draw) + 1
+    layer = torch.arange(12) % layers
+    same = layer[:, None] == layer
+    table[same] *= 0.3
+    table = (table + table.T) / 2
+    table.fill_diagonal_(0)
+    result = expect_number(ask(answer, table, layers))
+    itself = torch.eye(12, dtype=torch.bool)
+    other = table[~same].mean()
+    right = (table[same & ~itself].mean() / other).item()
+    if _near(result, (table[same].mean() / other).item()):
+        raise Mistake(
+            "a pattern's distance to itself is 0 and says nothing: leave the diagonal out"
+        )
+    if _near(result, 1 / right):
+        raise Mistake("upside down: the same layer belongs above the line, the others below")
+    block = torch.arange(12) // layers
+    together = block[:, None] == block
+    if _near(result, (table[together & ~itself].mean() / table[~together].mean()).item()):
+        raise Mistake("you compared patterns of one loop; the question is about one layer")
+    numbered = torch.arange(12) // loops
+    mixed = numbered[:, None] == numbered
+    if _near(result, (table[mixed & ~itself].mean() / table[~mixed].mean()).item()):
+        raise Mistake("the order is layer by layer inside each loop: the layer is index % layers")
+    if not _near(result, right):
+        raise Mistake("the number is not the ratio of the two means")
+    return {"contrast": result}
+
+
+def _near(a, b):
+    return abs(a - b) < 1e-4 * max(1, abs(b))
+
+
+def most_change(answer, seed):
+    draw = torch.Generator().manual_seed(seed)
+    before = torch.randn(6, 8, generator=draw)  # [token, width]
+    after = before * 0.5 + 0.1 * torch.randn(6, 8, generator=draw)
+    kappa, head_width = 1.7, 4
+    result = expect_number(ask(answer, before, after, kappa, head_width))
+    step, big, small = (after - before).norm(), before.norm(), after.norm()
+    right = (0.5 * 2 * big * kappa / head_width**0.5 * step).item()
+    if _near(result, 2 * right):
+        raise Mistake("twice too much: the softmax's own constant, 1/2, is missing")
+    if _near(result, right / 2):
+        raise Mistake("half of it: the score is quadratic in X, which is where 2 B comes from")
+    if _near(result, (big * kappa / head_width**0.5 * step * small / big).item()):
+        raise Mistake("B has to cover both states: take the larger of the two norms")
+    if _near(result, (big * kappa / 8**0.5 * step).item()):
+        raise Mistake("scores are divided by the root of the head's width, not the state's")
+    spectral = torch.linalg.matrix_norm(before, ord=2)
+    if _near(result, (spectral * kappa / head_width**0.5 * step).item()):
+        raise Mistake("B is a Frobenius norm here, over all tokens and channels")
+    if not _near(result, right):
+        raise Mistake("the number is not 1/2 · 2 B κ / sqrt(d) · ‖X_t - X_{t-1}‖")
+    still = expect_number(ask(answer, before, before, kappa, head_width))
+    if still:
+        raise Mistake("a state that does not move should leave attention no room to move")
+    # The larger norm may also be the later one.
+    other = expect_number(ask(answer, after, before, kappa, head_width))
+    if not _near(other, right):
+        raise Mistake("B has to cover both states: take the larger of the two norms")
+    return {"most": result}
+
+
+def freeze_from(answer, seed):
+    config = LoopedConfig(vocab=9, width=16, heads=2, core=2, injection="concat", start="zeros")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LoopedTransformer(config).eval().requires_grad_(False)
+    for linear in (m for m in model.modules() if isinstance(m, torch.nn.Linear)):
+        linear.weight *= 3  # attention that moves, so that freezing it shows
+    tokens = torch.arange(7)[None]
+
+    def run(tap, loops=6):
+        return model(tokens, loops, tap=tap).logits
+
+    def tapped(answer, model, tokens, loop, loops=6):
+        tap = ask(answer, loop)
+        if not callable(tap):
+            raise Mistake(f"a tap is expected, a function of (site, value), not {tap!r}")
+        return model(tokens, loops, tap=tap).logits, bool(getattr(tap, "patterns", False))
+
+    free, results = run(_Look()), []
+    for loop in (1, 3):
+        logits, patterns = watch(answer, tapped, model, tokens, loop)
+        result = expect_tensor(logits, free.shape)
+        right = run(_reference_freeze(loop))
+        results.append(result)
+        if _agrees(result, right):
+            continue
+        if _agrees(result, free) and not patterns:
+            raise Mistake(
+                "the tap is never shown a pattern: attention runs fused unless tap.patterns is True"
+            )
+        if _agrees(result, free):
+            raise Mistake("nothing is frozen: does the tap return the kept pattern?")
+        if _agrees(result, run(_reference_freeze(loop + 1))):
+            raise Mistake("off by one: site.loop counts from 0, the chapter's loops from 1")
+        if loop > 1 and _agrees(result, run(_reference_freeze(1))):
+            raise Mistake("the patterns of loop 1 are kept; keep those of the loop you are given")
+        if _agrees(result, run(_OneForAll(loop))):
+            raise Mistake("one pattern serves all layers: keep a pattern for each layer")
+        raise Mistake("the logits are not those of a run with frozen attention")
+    return {"logits": torch.stack(results)}
+
+
+class _Look:
+    patterns = True
+
+    def __call__(self, site, value):
+        return None
+
+
+class _OneForAll:
+    patterns = True
+
+    def __init__(self, loop):
+        self.loop, self.kept = loop, None
+
+    def __call__(self, site, value):
+        if site.name == "core.attn.pattern" and site.loop >= self.loop - 1:
+            if self.kept is None:
+                self.kept = value
+            return self.kept
+
+
+def _reference_pattern_distance(a, b):
+    return (a - b).flatten(-2).norm(dim=-1)
+
+
+def _reference_all_distances(patterns):
+    moved = patterns - patterns[-1]
+    square = moved.square().sum(-1)
+    return (square[:, None] + square - 2 * moved @ moved.T).clamp_min(0).sqrt()
+
+
+def _reference_contrast(distances, layers):
+    layer = torch.arange(len(distances)) % layers
+    same = layer[:, None] == layer
+    other = ~torch.eye(len(distances), dtype=torch.bool)
+    return (distances[same & other].mean() / distances[~same].mean()).item()
+
+
+def _reference_most_change(before, after, kappa, head_width):
+    largest = max(before.norm(), after.norm())
+    return (0.5 * 2 * largest * kappa / head_width**0.5 * (after - before).norm()).item()
+
+
+def _reference_freeze(loop):
+    kept = {}
+
+    def tap(site, value):
+        if site.name != "core.attn.pattern" or site.loop < loop - 1:
+            return None
+        return kept.setdefault(site.layer, value)
+
+    tap.patterns = True
+    return tap
+
+
+EXERCISES = [
+    Exercise("04.1", "distance of two patterns", _reference_pattern_distance, pattern_distance),
+    Exercise("04.2", "all pairs at once", _reference_all_distances, all_distances),
+    Exercise("04.3", "a number for the stripes", _reference_contrast, contrast),
+    Exercise("04.4", "how far attention may move", _reference_most_change, most_change),
+    Exercise("04.5", "freeze attention", _reference_freeze, freeze_from),
+]

@@ -1,0 +1,354 @@
+"""Checks of chapter 05, What makes a fixed point."""
+
+from math import log, sqrt
+
+import torch
+import torch.nn.functional as F
+
+from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.probing import (
+    Mistake,
+    ask,
+    expect_close,
+    expect_number,
+    expect_tensor,
+    watch,
+)
+
+
+def draw_weights(answer, seed):
+    rows, columns = 300, 100
+
+    def draw(gain, seed):
+        return ask(answer, rows, columns, gain, torch.Generator().manual_seed(seed))
+
+    matrix = expect_tensor(draw(2.0, seed), (rows, columns))
+    if not torch.equal(matrix, expect_tensor(draw(2.0, seed), (rows, columns))):
+        raise Mistake("the same generator state gives different weights: draw from the generator")
+    found = matrix.std().item()
+
+    def near(std):
+        return abs(found / std - 1) < 0.05
+
+    if near(2 / sqrt(rows)):
+        raise Mistake(
+            "you divided by the root of the rows; fan-in is what goes into a row: the columns"
+        )
+    if near(4 / columns):
+        raise Mistake("gain squared over fan-in is the variance; the standard deviation is asked")
+    if near(2 / columns):
+        raise Mistake("the root is missing: the standard deviation is the gain over sqrt(fan-in)")
+    if near(1 / sqrt(columns)) or near(2.0):
+        raise Mistake("one of the two is not used: the gain, or the root of fan-in")
+    if abs(matrix.mean().item()) > 0.02:
+        raise Mistake("the weights are not centred at zero")
+    if matrix.abs().max() < 2.5 * found:
+        raise Mistake("no weight is far out: these are not from a normal distribution")
+    units = [round(draw(gain, seed).std().item() * sqrt(columns) / gain, 1) for gain in (0.5, 2.0)]
+    expect_close(units, [1.0, 1.0], "the standard deviation is not gain / sqrt(fan-in)", atol=0.05)
+    drawn = torch.Generator().manual_seed(seed)
+    wide, gain = 80 + int(torch.randint(60, (), generator=drawn)), 1 + seed % 7 / 7
+    other = expect_tensor(ask(answer, rows, wide, gain, drawn), (rows, wide))
+    units.append(round(other.std().item() * sqrt(wide) / gain, 1))
+    expect_close(units[-1], 1.0, "the standard deviation is not gain / sqrt(fan-in)", atol=0.05)
+    return {"std in units of gain / sqrt(fan-in)": units}
+
+
+def _run(seed, layers=3, tokens=10, loops=40):
+    """A run at rest on distinct points: states [loop, layer, token, width], and where it rests."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(layers, tokens, 8, generator=generator)
+    away = torch.randn(layers, tokens, 8, generator=generator)
+    fades = 0.5 ** torch.arange(1.0, loops + 1).view(-1, 1, 1, 1)
+    return points + fades * away, points
+
+
+def _turned(states, angles):
+    """The same states, turned in the plane of their first two channels by angles [loop, token]."""
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]  # [loop, 1, token]
+    a, b = states[..., 0] + 2, states[..., 1]
+    return torch.cat(
+        (torch.stack((cos * a - sin * b, sin * a + cos * b), dim=-1), states[..., 2:]), dim=-1
+    )
+
+
+def kind_of_end(answer, seed):
+    kinds = ("cycle", "degenerate", "explodes", "moving")
+    rest, points = _run(seed)
+    loops, _, tokens, _ = rest.shape
+    loop = torch.arange(1.0, loops + 1)
+    every = torch.ones(tokens)
+
+    def of(states):
+        kind = ask(answer, states)
+        if kind is None:
+            raise Mistake("the function returns nothing: is there a return at the end?")
+        if not isinstance(kind, str) or kind not in kinds:
+            raise Mistake(f"one of the words {', '.join(kinds)} is expected, not {kind!r}")
+        return kind
+
+    told = [of(rest)]
+    if told[-1] != "cycle":
+        raise Mistake(f"a run at rest on distinct points is a cycle; yours says {told[-1]}")
+
+    told.append(of(rest * 1.3 ** loop.view(-1, 1, 1, 1)))
+    if told[-1] != "explodes":
+        raise Mistake(f"a run that grows 190-fold in its second half explodes, not {told[-1]}")
+    broken = rest.clone()
+    broken[-1, 0, 0, 0] = float("inf")  # a NaN is not equal to itself, and `ask` compares
+    told.append(of(broken))
+    if told[-1] != "explodes":
+        raise Mistake(f"a run with an infinite number in it explodes; yours says {told[-1]}")
+
+    drift = F.normalize(points[:1], dim=-1) * loop.view(-1, 1, 1, 1) + points / 1e4
+    told.append(of(drift))
+    if told[-1] == "moving":
+        raise Mistake("layers that coincide, in a stream that only gets longer: degenerate")
+    if told[-1] == "cycle":
+        raise Mistake("you ask whether it rests first; coinciding layers make it degenerate")
+    half = points.clone()
+    half[1] = half[0]
+    told.append(of(half.expand(loops, -1, -1, -1)))
+    if told[-1] == "degenerate":
+        raise Mistake(
+            "only two of three layers coincide, and you say degenerate: the least cosine decides"
+        )
+
+    told.append(of(rest * loop.view(-1, 1, 1, 1)))
+    if told[-1] == "moving":
+        raise Mistake("this run's directions rest and only its length grows: compare directions")
+    turn = (2 * torch.pi / 5) * loop[:, None] * every
+    told.append(of(_turned(rest, turn)))
+    if told[-1] != "moving":
+        raise Mistake(f"every token of this run goes round a circle; yours says {told[-1]}")
+    told.append(of(_turned(rest, turn * 0.005)))
+    if told[-1] != "moving":
+        raise Mistake("a slow turn takes short steps and is not at rest: look at the last quarter")
+    few = every * 0
+    few[0] = 1
+    told.append(of(_turned(rest, turn * few)))
+    few[1:3] = 1
+    told.append(of(_turned(rest, turn * few)))
+    if told[-2:] != ["cycle", "moving"]:
+        raise Mistake(
+            "with one token of ten in motion it is still a cycle, with three it is moving; "
+            f"yours says {told[-2]} and {told[-1]}"
+        )
+    runs = {
+        "cycle": rest,
+        "explodes": rest * 1.3 ** loop.view(-1, 1, 1, 1),
+        "degenerate": drift,
+        "moving": _turned(rest, turn),
+    }
+    for at in torch.randint(4, (8,), generator=torch.Generator().manual_seed(seed)).tolist():
+        told.append(of(runs[kinds[at]]))
+        if told[-1] != kinds[at]:
+            raise Mistake(f"a run of the kind {kinds[at]!r}, met again, is called {told[-1]!r}")
+    return {"kinds": told}
+
+
+def radius(answer, seed):
+    generator = torch.Generator().manual_seed(seed)
+    skew = torch.eye(6) + 0.4 * torch.randn(6, 6, generator=generator)
+    core = torch.diag(torch.tensor([0.0, 0.0, 0.5, -0.4, 0.3, 0.1]))
+    core[0, 1], core[1, 0] = -0.8, 0.8  # a pair that turns, so that the length pulses
+    turning = skew @ core @ skew.inverse()
+    flipping = skew @ torch.diag(torch.tensor([-0.9, 0.5, 0.4, 0.3, 0.2, 0.1])) @ skew.inverse()
+    v = torch.randn(6, generator=generator)
+
+    def watched(answer, matrix, v):
+        calls = []
+
+        def push(v):
+            calls.append(v.detach().clone())
+            return matrix @ v
+
+        return ask(answer, push, v, 100), calls
+
+    found = []
+    for matrix, right in ((3 * turning, 2.4), (flipping, 0.9), (turning, 0.8)):
+        value, calls = watch(answer, watched, matrix, v)
+        if isinstance(value, torch.Tensor) and value.numel() > 1:
+            raise Mistake("that is a vector; one number is asked: by how much it grows")
+        value = float("nan") if value is None else float(value)
+        if len(calls) != 100:
+            raise Mistake(f"100 products were asked for, and push was called {len(calls)} times")
+        if all(torch.equal(call, calls[0]) for call in calls):
+            raise Mistake("every product is of the same vector: hand on what came out")
+        longest = max(call.norm().nan_to_num(float("inf")).item() for call in calls)
+        if longest > 1e6 or value != value:
+            raise Mistake(
+                "the vector grows without end and leaves the floats: bring it back to length 1 "
+                "after every product"
+            )
+        v0, growth = v / v.norm(), []
+        for _ in range(100):
+            v0 = matrix @ v0
+            growth.append(v0.norm())
+            v0 = v0 / v0.norm()
+        growth = torch.stack(growth)
+        late = growth[50:]
+        if abs(value + right) < 0.05 * right:
+            raise Mistake("the sign of a multiplier is not asked here: the radius is a length")
+        if abs(value / late.log().mean().exp().item() - 1) > 1e-3:
+            if abs(value - late.log().mean().item()) < 1e-3:
+                raise Mistake("that is the mean logarithm: take its exp")
+            if abs(value / late.mean().item() - 1) < 1e-3:
+                raise Mistake(
+                    "that is the plain mean of the factors: factors multiply, so the mean of "
+                    "their logarithms is the one to take"
+                )
+            if abs(value / growth[-1].item() - 1) < 1e-3:
+                raise Mistake(
+                    "you return the last factor alone; where a pair turns it pulses for ever, so "
+                    "average the second half"
+                )
+            if abs(value / growth.log().mean().exp().item() - 1) < 1e-3:
+                raise Mistake("the first products belong to the start vector: leave that half out")
+            raise Mistake(f"the radius of this matrix is {right}, and you found {value:.3g}")
+        found.append(expect_number(value))
+    return {"radii": found}
+
+
+def leading_exponent(answer, seed):
+    kick = torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    slow = torch.tensor([0.9, 0.3], dtype=torch.float64)
+
+    def of(step, state, nudge, loops, settle):
+        value = ask(answer, step, state.double(), nudge.double(), loops, settle)
+        return expect_number(value)
+
+    begin = torch.tensor([1.0, 1.0])
+    nudge = torch.tensor([0.001, 1.0]) * 1e-6
+    right = log(0.9)
+    linear = of(lambda z: slow * z, begin, nudge, 60, 30)
+    if abs(linear - right * 30) < 0.05:
+        raise Mistake("that is the sum over the counted loops; an exponent is per loop")
+    if abs(linear - right / log(10)) < 1e-4 or abs(linear - right / log(2)) < 1e-4:
+        raise Mistake("another base: exponents are natural logarithms")
+    if abs(linear - 0.9) < 0.01:
+        raise Mistake("that is the growth factor; an exponent is its logarithm")
+    if abs(linear - right / 2) < 0.02:
+        raise Mistake("you divide by all loops, and only those after `settle` are counted")
+    # Two neighbours on a map that folds: only a direction carried along and short stays true.
+    tent = lambda z: torch.stack((1 - 1.9 * z[0].abs(), 0.5 * z[1]))  # noqa: E731
+    folding = of(tent, torch.stack((0.1 + kick / 10, kick)), torch.tensor([1e-7, 0.0]), 400, 50)
+    if folding < 0.9 * log(1.9):
+        raise Mistake(
+            "the neighbours drift as far apart as the map is wide, and then the distance says "
+            "nothing: bring the neighbour back to its first distance after every loop"
+        )
+    if abs(linear - right) > 5e-3:
+        early = _exponent(lambda z: slow * z, begin.double(), nudge.double(), 60, 0)
+        fixed = _stuck(lambda z: slow * z, begin.double(), nudge.double(), 60)
+        if abs(linear - early.item()) < 5e-3:
+            raise Mistake("the first `settle` loops are counted too: they belong to the start")
+        if abs(linear - fixed) < 5e-3:
+            raise Mistake(
+                "the nudge keeps its first direction: carry on the direction that came out, only "
+                "its length is reset"
+            )
+        raise Mistake(f"on the map (0.9 a, 0.3 b) the exponent is log 0.9, and yours {linear:.3g}")
+
+    def alternate(z):  # stretches fourfold and squeezes eightfold in turn
+        return torch.stack((-z[0], torch.where(z[0] > 0, 4 * z[1], z[1] / 8)))
+
+    turns = of(alternate, torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1e-6]), 40, 10)
+    wanted = (log(4) - log(8)) / 2
+    if abs(turns - log((4 + 1 / 8) / 2)) < 1e-3:
+        raise Mistake("that is the logarithm of the mean; take the mean of the logarithms")
+    expect_close(turns, wanted, "growth by 4 and by 1/8 in turn: the exponent is off", atol=1e-3)
+    rate = 0.5 + 0.45 * kick.item()
+    drawn = of(lambda z: torch.tensor([rate, 0.3], dtype=z.dtype) * z, begin, nudge, 60, 30)
+    expect_close(drawn, log(rate), f"on the map ({rate:.3f} a, 0.3 b) it is off", atol=5e-3)
+    found = {"linear": linear, "folding": folding, "turns": turns, "drawn": drawn}
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def decay(answer, seed):
+    generator = torch.Generator().manual_seed(seed)
+    log_a = torch.randn(20, generator=generator)
+    dt_bias = torch.randn(20, generator=generator)
+    log_a[0], dt_bias[1] = -2.0, -3.0  # so that a missing exp or softplus shows
+    result = expect_tensor(ask(answer, log_a, dt_bias), (20,))
+    dt, a = F.softplus(dt_bias), log_a.exp()
+
+    def agrees(other):
+        return torch.allclose(result, other, rtol=1e-4, atol=1e-6)
+
+    if agrees(dt * a):
+        raise Mistake("that is the rate dt * a; what the state is multiplied by is exp of minus it")
+    if agrees((dt * a).exp()):
+        raise Mistake("the sign is lost: these factors are above 1, and the state would grow")
+    if agrees((-dt * log_a).exp()):
+        raise Mistake("log_a is the logarithm of the rate and may be negative: take its exp first")
+    if agrees((-dt_bias * a).exp()):
+        raise Mistake(
+            "dt_bias may be negative, and a step length may not: send it through softplus"
+        )
+    if agrees(1 - dt * a):
+        raise Mistake(
+            "1 - dt * a is the first-order step: for a large rate it leaves the interval 0 to 1"
+        )
+    if result.min() < 0 or result.max() > 1:
+        raise Mistake("a factor lies outside 0 to 1")
+    expect_close(result, (-dt * a).exp(), "all factors are between 0 and 1, but not these ones")
+    return {"decay": result}
+
+
+def _draw(rows, columns, gain, generator):
+    return gain / sqrt(columns) * torch.randn(rows, columns, generator=generator)
+
+
+def _kind(states):
+    ends = states[:, -1]  # [loop, token, width]
+    length = ends.norm(dim=-1)
+    growth = (length[-1] / length[len(length) // 2]).median()
+    if not states.isfinite().all() or growth > 100:
+        return "explodes"
+    last = F.normalize(states[-1], dim=-1)  # [layer, token, width]
+    if (last[0] * last).sum(-1).amin(0).mean() > 0.999:
+        return "degenerate"
+    late = F.normalize(ends[-(len(ends) // 4) :], dim=-1)
+    moved = (late - late[-1]).norm(dim=-1).amax(0)  # [token]
+    return "cycle" if (moved < 0.01).float().mean() >= 0.9 else "moving"
+
+
+def _radius(push, v, products):
+    growth = []
+    for _ in range(products):
+        v = push(v / v.norm())
+        growth.append(v.norm())
+    return torch.stack(growth[products // 2 :]).log().mean().exp()
+
+
+def _exponent(step, state, nudge, loops, settle):
+    apart, growth = nudge.norm(), []
+    for _ in range(loops):
+        end = step(state)
+        moved = step(state + nudge) - end
+        growth.append((moved.norm() / apart).log())
+        state, nudge = end, moved * (apart / moved.norm())
+    return torch.stack(growth[settle:]).mean()
+
+
+def _stuck(step, state, nudge, loops):
+    growth = []
+    for _ in range(loops):
+        end = step(state)
+        growth.append(((step(state + nudge) - end).norm() / nudge.norm()).log())
+        state = end
+    return torch.stack(growth).mean().item()
+
+
+def _decay(log_a, dt_bias):
+    return torch.exp(-F.softplus(dt_bias) * log_a.exp())
+
+
+EXERCISES = [
+    Exercise("05.1", "weights at a gain", _draw, draw_weights),
+    Exercise("05.2", "how did it end?", _kind, kind_of_end),
+    Exercise("05.3", "the radius from products", _radius, radius),
+    Exercise("05.4", "two neighbours", _exponent, leading_exponent),
+    Exercise("05.5", "a decay below one", _decay, decay),
+]

@@ -1,0 +1,291 @@
+"""A learner's answers in one small file: no account, and nothing to lose when a session ends.
+
+    passport.save()       writes looplab-passport.json here, and shows a link to download it
+    passport.restore()    in a later session: writes the chapters anew, with the answers in them
+
+A passport holds what was checked: each answer's source and whether it passed. Saving into a file
+that exists adds to it, and two passports are joined by restoring both; no answer is ever dropped.
+"""
+
+import base64
+import contextlib
+import html
+import json
+import os
+import re
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+NAME = "looplab-passport.json"
+FORMAT, VERSION = "looplab-passport", 1
+LARGEST = 10_000_000  # bytes; a passport of the whole course has some ten thousand
+MARK = r"^# exercise (\d\d\.\d+)[ \t]*$"
+CHAPTERS = Path(__file__).resolve().parents[2] / "chapters"
+
+
+class PassportError(ValueError):
+    """A file that is no passport or cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to one exercise, as it was when it was checked."""
+
+    source: str
+    passed: bool
+    when: str  # ISO 8601, in UTC
+
+
+Answers = dict[str, tuple[Answer, ...]]  # exercise -> different answers, the best first
+
+_kept: Answers = {}  # this kernel's
+
+
+def keep(id: str, passed: bool):
+    """Remember the cell that holds this answer; `check` calls this. Outside of IPython: nothing."""
+    source = _last_cell_with(id)
+    if source is None:
+        return
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    # What this kernel saw fail before has been overtaken.
+    before = tuple(answer for answer in _kept.get(id, ()) if answer.passed)
+    _kept.update(merge({id: before}, {id: (Answer(source, passed, now),)}))
+
+
+def merge(*passports: Answers) -> Answers:
+    """Every different answer of all of them; in each exercise passed ones first, then the latest.
+
+    >>> old, new = Answer("return 1", True, "2026-01-01"), Answer("return 2", False, "2026-01-02")
+    >>> [answer.source for answer in merge({"03.1": (new,)}, {"03.1": (old,)})["03.1"]]
+    ['return 1', 'return 2']
+    """
+    merged = {}
+    for id in sorted({id for one in passports for id in one}):
+        there = sorted(
+            (answer for one in passports for answer in one.get(id, ())),
+            key=lambda answer: (answer.when, answer.passed),
+        )
+        latest = {answer.source: answer for answer in there}.values()
+        best = sorted(latest, key=lambda a: (a.passed, a.when, a.source), reverse=True)
+        merged[id] = tuple(best)
+    return merged
+
+
+def read(path: str | Path) -> Answers:
+    """The answers in a file. Raises PassportError for one that is no passport."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise PassportError(f"{path} is too large for a passport, which has a few kilobytes")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PassportError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        told = f"{path} is damaged or no passport: expected the JSON that passport.save() writes"
+        raise PassportError(told) from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise PassportError(f"{path} is no passport: expected a file that passport.save() wrote")
+    if data.get("version") != VERSION:
+        raise PassportError(
+            f"{path} has version {data.get('version')!r}, and this looplab reads {VERSION}: "
+            "update the course, or use the looplab that wrote it"
+        )
+    try:
+        found = {id: tuple(map(_answer, each)) for id, each in data["answers"].items()}
+        if not all(re.fullmatch(r"\d\d\.\d+", id) for id in found):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        told = f"{path} is a damaged passport: its answers are not as passport.save() writes them"
+        raise PassportError(f"{told}. Use another copy of it, if you have one") from None
+    return merge(found)
+
+
+def save(path: str | Path = NAME) -> "Shown":
+    """Add what was checked in this notebook to the passport at `path`, and show a link to it.
+
+    Raises PassportError where the file is something else (it is left as it is) or cannot be
+    written.
+    """
+    path = Path(path)
+    answers = merge(read(path) if path.exists() else {}, _kept)
+    if not answers:
+        return Shown("Nothing to keep yet: run an answer's cell and its check first.")
+    text = json.dumps(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "answers": {id: [asdict(one) for one in each] for id, each in answers.items()},
+        },
+        indent=1,
+    )
+    _replace(path, text)
+    return Shown(
+        f"{path}: {_counted(answers)}\n{_table(answers)}\n"
+        "Download it and keep it. In a later session, put it beside the notebooks and run\n"
+        "passport.restore()",
+        {path.name: text},
+    )
+
+
+def restore(*paths: str | Path) -> "Shown":
+    """Write each chapter of a passport anew, with the answers in their cells, and say what passed.
+
+    Without a path: all files here that are called looplab-passport*.json, joined. The new notebooks
+    are called NN_slug-restored.ipynb; no file is overwritten. Raises PassportError.
+    """
+    found = paths or sorted(Path().glob(f"{Path(NAME).stem}*.json"))
+    if not found:
+        raise PassportError(
+            f"there is no {NAME} in {Path.cwd()}: put the file that passport.save() gave you there "
+            "(drag it into the file browser), or call passport.restore('where/it/is.json')"
+        )
+    answers = merge(*(read(path) for path in found))
+    written, lines = {}, []
+    for chapter in sorted({id[:2] for id in answers}):
+        template = _chapter(chapter)
+        if template is None:
+            lines.append(f"chapter {chapter} is not in this copy of the course: update it")
+            continue
+        text = _fill(template, {id: a[0].source for id, a in answers.items() if id[:2] == chapter})
+        name = _write_new(template.stem, text)
+        written[name] = text
+        lines.append(f"wrote {name}: open it, and run all of its cells")
+    _kept.update(merge(_kept, answers))  # so that the next save() has them, wherever it writes to
+    told = f"{', '.join(map(str, found))}: {_counted(answers)}\n{_table(answers)}\n"
+    # A notebook on Colab's disk cannot be opened there: it is downloaded, and uploaded again.
+    on_colab = "google.colab" in sys.modules
+    if on_colab and written:
+        lines.append("on Colab: download it below, then File, Upload notebook")
+    return Shown(told + "\n".join(lines), written if on_colab else {})
+
+
+class Shown:
+    """Text, and where HTML can be shown links that download files (name -> content)."""
+
+    def __init__(self, text: str, files: dict[str, str] | None = None):
+        self.text, self.files = text, files or {}
+
+    def __repr__(self):
+        return self.text
+
+    def _repr_html_(self):
+        links = [
+            f'<a download="{html.escape(name)}" href="data:application/octet-stream;base64,'
+            f'{base64.b64encode(content.encode()).decode()}">Download {html.escape(name)}</a>'
+            for name, content in self.files.items()
+        ]
+        return f"<pre>{html.escape(self.text)}</pre>" + "<br>".join(links)
+
+
+def _last_cell_with(id: str) -> str | None:
+    """The source of this answer, as it was last run in this notebook."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    history = getattr(get_ipython(), "history_manager", None)
+    for cell in reversed(getattr(history, "input_hist_raw", [])):
+        marks = list(re.finditer(MARK, cell, re.M))
+        for n, mark in enumerate(marks):
+            if mark[1] == id:  # two answers in one cell: only this one's part
+                begin = mark.start() if n else 0
+                return cell[begin : marks[n + 1].start() if n + 1 < len(marks) else None].strip()
+    return None
+
+
+def _answer(read: dict) -> Answer:
+    answer = Answer(read["source"], read["passed"], read["when"])
+    datetime.fromisoformat(answer.when)
+    if not isinstance(answer.source, str) or not isinstance(answer.passed, bool):
+        raise ValueError
+    return answer
+
+
+def _counted(answers: Answers) -> str:
+    passed = sum(each[0].passed for each in answers.values())
+    return f"{len(answers)} {'answer' if len(answers) == 1 else 'answers'}, {passed} passed"
+
+
+def _table(answers: Answers) -> str:
+    from looplab.course.exercises import exercises
+
+    lines = []
+    for chapter, kept in sorted(Counter(id[:2] for id in answers).items()):
+        ids = [id for id in answers if id[:2] == chapter]
+        passed = [id for id in ids if answers[id][0].passed]
+        with contextlib.suppress(ValueError):  # a chapter of a newer course
+            kept = len(exercises(chapter))
+        rest = [id for id in ids if id not in passed]
+        lines.append(
+            f"  chapter {chapter}: {len(passed)} of {kept} passed"
+            + (f" ({', '.join(passed)})" if passed else "")
+            + (f"; not yet {', '.join(rest)}" if rest else "")
+        )
+    return "\n".join(lines)
+
+
+def _chapter(number: str) -> Path | None:
+    found = [path for path in CHAPTERS.glob(f"{number}_*.ipynb") if "-restored" not in path.stem]
+    return found[0] if len(found) == 1 else None
+
+
+def _fill(template: Path, sources: dict[str, str]) -> str:
+    """The notebook with these answers in their cells, and without outputs, which are not theirs."""
+    left = dict(sources)
+    try:
+        notebook = json.loads(template.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell["outputs"], cell["execution_count"] = [], None
+                about = cell["metadata"].get("looplab", {})
+                if about.get("role") == "answer" and about.get("ex") in left:
+                    cell["source"] = left.pop(about["ex"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        told = f"{template} is damaged: fetch a fresh copy of it, or of the course, and try again"
+        raise PassportError(told) from None
+    for n, (id, source) in enumerate(left.items()):  # a learner's chapter whose cell was deleted
+        notebook["cells"].append(
+            {
+                "cell_type": "code",
+                "id": f"restored-{n}",
+                "metadata": {"looplab": {"role": "answer", "ex": id}},
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
+        )
+    return json.dumps(notebook, indent=1) + "\n"
+
+
+def _write_new(stem: str, text: str) -> str:
+    """Write to a file that did not exist, or that has this very content; returns its name."""
+    for number in range(1, 1000):
+        path = Path(f"{stem}-restored{f'-{number}' if number > 1 else ''}.ipynb")
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+            return path.name
+        except FileExistsError:
+            if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
+                return path.name
+        except OSError as error:
+            raise PassportError(f"{path.resolve()} cannot be written: {error.strerror}") from None
+    raise PassportError(f"there are very many {stem}-restored notebooks here: remove some")
+
+
+def _replace(path: Path, text: str):
+    """Write the file as a whole or not at all."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise PassportError(
+            f"{path.resolve()} cannot be written: {error.strerror}. Name another place, as in "
+            "passport.save('somewhere/else.json')"
+        ) from None

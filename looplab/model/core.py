@@ -1,0 +1,42 @@
+"""The core: what is looped. One pass of it is input injection and k layers."""
+
+from torch import Tensor, nn
+
+from looplab.model.config import LoopedConfig
+from looplab.model.injection import INJECTIONS
+from looplab.model.layers import Context, Visit, make_layers
+from looplab.model.tap import Site, Tap, show
+
+
+class Core(nn.Module):
+    """One pass: injection, k layers, and what a placement of norms has at the end of a loop."""
+
+    def __init__(self, config: LoopedConfig):
+        super().__init__()
+        self.stride = config.stride
+        self.injection = INJECTIONS[config.injection](config.width)
+        self.layers = make_layers(config, config.prelude, config.core)
+        self.loop_norm = None
+        if config.placement.loop_end:
+            self.loop_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+
+    def forward(
+        self, z: Tensor, x: Tensor, context: Context, tap: Tap | None, loop: int, first_layer: int
+    ) -> Tensor:
+        """State and input [batch, token, width] to the next state; `first_layer` rotates it."""
+        begin, count = z, len(self.layers)
+        for n in range(count):
+            layer = (first_layer + n) % count
+            if layer == 0:
+                z = show(tap, Site(loop, None, "core.inject"), self.injection(z, x))
+            z = self.layers[layer](z, Visit(context, "core", loop, layer, tap))
+            if layer == count - 1:
+                z = self.end_loop(z, begin)
+                z = show(tap, Site(loop, None, "core.loop_end"), z)
+        return z
+
+    def end_loop(self, z: Tensor, begin: Tensor) -> Tensor:
+        """What a loop ends in: from the state its last layer left, and the one it began with."""
+        if self.loop_norm is not None:
+            z = self.loop_norm(z)
+        return z if self.stride == 1 else begin + self.stride * (z - begin)

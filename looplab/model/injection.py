@@ -1,0 +1,69 @@
+"""Input injection: how the input X is brought back into the state Z at the start of every loop.
+
+A row in INJECTIONS is a module from (Z, X), both [..., width], to the new state; it is made from
+the model's width, and `reset` lets it start as the even mix of both, so that both get through from
+the first step of training on.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Carry(nn.Module):
+    """Z: nothing is injected."""
+
+    def __init__(self, width: int):
+        super().__init__()
+
+    def reset(self):
+        pass
+
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        return z
+
+
+class Add(Carry):
+    """Z + X."""
+
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        return z + x
+
+
+class Concat(nn.Module):
+    """[Z, X] W_I, as in Huginn and the retrofits; starts as (Z + X) / 2."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mix = nn.Linear(2 * width, width, bias=False)
+
+    def reset(self):
+        half = torch.eye(self.mix.out_features) / 2
+        self.mix.weight.data.copy_(torch.cat((half, half), dim=1))
+
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        return self.mix(torch.cat((z, x), dim=-1))
+
+
+class Diagonal(nn.Module):
+    """exp(-dt A) Z + dt B X, with A and dt positive for each channel; starts as (Z + X) / 2.
+
+    Source: Parcae, arXiv 2604.12946.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.log_a = nn.Parameter(torch.zeros(width))
+        self.dt_bias = nn.Parameter(torch.zeros(width))  # dt = softplus(0) = log 2: halves Z
+        self.b = nn.Linear(width, width, bias=False)
+
+    def reset(self):
+        eye = torch.eye(self.b.out_features)
+        self.b.weight.data.copy_(eye / 2 / F.softplus(self.dt_bias.data))
+
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        dt = F.softplus(self.dt_bias)
+        return z * torch.exp(-dt * self.log_a.exp()) + dt * self.b(x)
+
+
+INJECTIONS = {"none": Carry, "concat": Concat, "add": Add, "diagonal": Diagonal}

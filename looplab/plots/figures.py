@@ -1,0 +1,313 @@
+"""The figures of the chapters: each draws what `looplab.measure` returned, as a Picture."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from looplab.plots.picture import MARKERS, PALETTE, STYLES, Picture, drawing
+
+
+def loss_curve(losses: Sequence[float] | Mapping[str, Sequence[float]], smooth: int = 20):
+    """Training loss [step] on a log axis, a running mean over `smooth` steps; one or several."""
+    runs = losses if isinstance(losses, Mapping) else {"loss": losses}
+    told = []
+    with drawing() as (figure, axes):
+        for n, (name, loss) in enumerate(runs.items()):
+            loss = np.asarray(loss, dtype=float)
+            width = min(smooth, len(loss))
+            mean = np.convolve(loss, np.ones(width) / width, mode="valid")
+            axes.semilogy(np.arange(width, len(loss) + 1), mean, label=name, **_look(n))
+            told.append(f"{name} falls from {mean[0]:.2g} to {mean[-1]:.2g} in {len(loss)} steps")
+        axes.set(xlabel="training step", ylabel=f"loss (mean of {smooth} steps)")
+        _legend(axes, len(runs))
+    return Picture(figure, "Training loss: " + "; ".join(told) + ".", dict(runs))
+
+
+def accuracy_by_loop(
+    accuracies: Mapping[str, Tensor],
+    trained: tuple[int, int] | None = None,
+    ylabel: str = "share right",
+):
+    """Accuracy [loop] of one or several models against the number of loops, log2 axis.
+
+    `trained` shades the range of loops used in training.
+    """
+    told, most = [], 1
+    with drawing() as (figure, axes):
+        for n, (name, values) in enumerate(accuracies.items()):
+            values = np.asarray(values, dtype=float)
+            loop = np.arange(1, len(values) + 1)
+            most = max(most, len(values))
+            axes.plot(loop, values, label=name, marker=MARKERS[n % 7], markersize=4, **_look(n))
+            best = int(values.argmax())
+            told.append(
+                f"{name} starts at {values[0]:.2f}, is highest with {values[best]:.2f} at loop "
+                f"{best + 1} and ends at {values[-1]:.2f} after {len(values)}"
+            )
+        if trained:
+            axes.axvspan(*trained, color="0.9", zorder=0, label="loops in training")
+        axes.set_xscale("log", base=2)
+        ticks = [2**p for p in range(int(np.log2(most)) + 1)]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel="loops", ylabel=ylabel, ylim=(-0.03, 1.05))
+        _legend(axes, 2 if trained else len(accuracies))
+    return Picture(figure, f"{ylabel} by loop: " + "; ".join(told) + ".", dict(accuracies))
+
+
+def staircase(accuracy: Tensor, loops: Sequence[int] = (1, 2, 3, 4, 5, 6), what: str = "depth"):
+    """Accuracy [loop, difficulty] as a table of shaded numbers; rows are loops, from 1."""
+    accuracy = torch.as_tensor(accuracy)
+    wrong = [loop for loop in loops if not 1 <= loop <= len(accuracy)]
+    if wrong:
+        raise ValueError(f"loops names {wrong[0]}: this table has loops 1 to {len(accuracy)}")
+    table = accuracy[[loop - 1 for loop in loops]].numpy()
+    with drawing(6.4, 0.7 + 0.4 * len(loops)) as (figure, axes):
+        axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        axes.grid(False)
+        for row, column in np.ndindex(table.shape):
+            value = table[row, column]
+            if value == value:
+                colour = "black" if value > 0.6 else "white"
+                small = {"fontsize": 8} if table.shape[1] > 12 else {}
+                digits = f"{value:.1f}" if table.shape[1] > 12 else f"{value:.2f}"
+                axes.text(column, row, digits, ha="center", va="center", color=colour, **small)
+        axes.set_xticks(range(table.shape[1]))
+        axes.set_yticks(range(len(loops)), [str(loop) for loop in loops])
+        axes.set(xlabel=what, ylabel="loops")
+    solved = []
+    for loop, row in zip(loops, table, strict=True):
+        right = [d for d, value in enumerate(row) if value >= 0.9]
+        reach = next((d - 1 for d in range(len(row)) if d not in right), len(row) - 1)
+        solved.append(f"loop {loop} solves up to {reach}" if reach >= 0 else f"loop {loop} none")
+    return Picture(
+        figure, f"Accuracy by loop and {what}: " + ", ".join(solved) + ".", {"accuracy": table}
+    )
+
+
+def lines_by_layer(
+    values: Tensor,
+    ylabel: str,
+    log: bool = True,
+    floor: float | None = None,
+    names: Sequence[str] | None = None,
+    spread: Tensor | None = None,
+    first_loop: int = 1,
+):
+    """A quantity [loop, layer] with one line per layer; `floor` marks where noise begins.
+
+    `spread` [loop, layer] shades values plus and minus it. Source: the grouping "by layer" of
+    arXiv 2604.11791, figures 3 and 4.
+    """
+    values = torch.as_tensor(values).float()
+    told = []
+    with drawing() as (figure, axes):
+        loop = np.arange(first_loop, first_loop + len(values))
+        every = max(1, len(values) // 12)
+        for n in range(values.shape[1]):
+            name = names[n] if names else f"layer {n + 1}"
+            line = values[:, n].numpy()
+            if log:
+                line = np.where(line > 0, line, np.nan)
+            axes.plot(
+                loop, line, label=name, marker=MARKERS[n % 7], markevery=every, ms=5, **_look(n)
+            )
+            if spread is not None:
+                low, high = line - spread[:, n].numpy(), line + spread[:, n].numpy()
+                axes.fill_between(
+                    loop, np.maximum(low, 1e-9), high, color=PALETTE[n % 7], alpha=0.2
+                )
+            seen = line[np.isfinite(line)]
+            way = f"goes from {seen[0]:.2g} to {seen[-1]:.2g}" if len(seen) else "has no value"
+            told.append(f"{name} {way}")
+        if floor is not None:
+            axes.axhspan(0 if not log else floor / 1e3, floor, color="0.9", zorder=0)
+            axes.text(loop[-1], floor, "float32 noise", ha="right", va="top", color="0.35")
+            seen = values[values > 0]
+            if len(seen):
+                axes.set_ylim(bottom=max(float(seen.min()) / 3, floor / 1e2))
+        if log:
+            axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="loop", ylabel=ylabel)
+        _legend(axes, values.shape[1])
+    return Picture(
+        figure,
+        f"{ylabel} over loops {loop[0]} to {loop[-1]}: " + "; ".join(told) + ".",
+        {"values": values},
+    )
+
+
+def cycle(pca, title: str = ""):
+    """The path of `measure.cycle_pca` in its plane: one marker per layer, late loops darker."""
+    points = torch.as_tensor(pca.points).numpy()
+    loops, layers, _ = points.shape
+    with drawing(5.2, 4.4) as (figure, axes):
+        path = points.reshape(-1, points.shape[-1])
+        axes.plot(path[:, 0], path[:, 1], color="0.75", linewidth=0.8, zorder=1)
+        last = np.concatenate([points[-1], points[-1, :1]])
+        axes.plot(last[:, 0], last[:, 1], color="black", linewidth=1.5, zorder=2)
+        for n in range(layers):
+            look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "s": 40, "zorder": 3}
+            axes.scatter(*points[:, n, :2].T, alpha=np.linspace(0.15, 1, loops), **look)
+            axes.scatter(*points[-1, n, :2], label=f"after layer {n + 1}", **look)
+        share = [f"{100 * float(part):.0f} %" for part in pca.explained]
+        axes.set(xlabel=f"component 1 ({share[0]})", ylabel=f"component 2 ({share[1]})")
+        axes.set_title(title)
+        axes.legend()
+    reach = np.linalg.norm(path - path.mean(0), axis=1).max()
+    corners = np.linalg.norm(points[-1] - np.roll(points[-1], 1, axis=0), axis=1)
+    closing = np.linalg.norm(points[-1] - points[-2], axis=1).max()
+    alt = (
+        f"{title or 'Path'} in the plane of its two principal components ({share[0]} and "
+        f"{share[1]} of the variance): the {layers} layers end on points {corners.min():.2g} to "
+        f"{corners.max():.2g} apart, the whole path reaches {reach:.2g} from its middle, and the "
+        f"last loop moves no layer by more than {closing:.1g}."
+    )
+    return Picture(figure, alt, {"points": points})
+
+
+def pattern_distances(distances: Mapping[str, Tensor], layers: int):
+    """Distances [pattern, pattern] between all (loop, layer) of one or several runs, as shades.
+
+    Lines separate the loops. Source: arXiv 2604.11791, figure 2.
+    """
+    tables = {name: torch.as_tensor(table).numpy() for name, table in distances.items()}
+    most = max(float(table.max()) for table in tables.values())
+    told = []
+    with drawing(3.4 * len(tables) + 0.6, 3.5, columns=len(tables), squeeze=False) as (
+        figure,
+        grid,
+    ):
+        for panel, (name, table) in zip(grid[0], tables.items(), strict=True):
+            loops = len(table) // layers
+            shown = panel.imshow(table, cmap="cividis", vmin=0, vmax=most)
+            panel.grid(False)
+            middles = [layers * loop + (layers - 1) / 2 for loop in range(loops)]
+            for at in range(1, loops):
+                panel.axhline(layers * at - 0.5, color="white", linewidth=0.6)
+                panel.axvline(layers * at - 0.5, color="white", linewidth=0.6)
+            names = [str(loop + 1) for loop in range(loops)]
+            panel.set_xticks(middles, names)
+            panel.set_yticks(middles, names)
+            panel.set(xlabel="loop, and its layers inside", title=name)
+            told.append(
+                f"{name}: {loops} loops of {layers} layers, distances up to {table.max():.2g}"
+            )
+        grid[0][0].set_ylabel("loop")
+        figure.colorbar(shown, ax=grid[0], label="distance of patterns")
+    alt = "Distances between the attention patterns of all loops and layers. " + "; ".join(told)
+    return Picture(figure, alt + ".", dict(distances))
+
+
+def stages(panels: Mapping[str, Mapping[str, Tensor]]):
+    """Quantities [loop, layer] of several models, one panel each, along the layers as they run.
+
+    A loop is one unit of x, and its layers share it out, so that models with other numbers of
+    layers can be compared. Source: the grouping "by realized depth" of arXiv 2604.11791, figures 7
+    to 9.
+    """
+    rows, told = -(-len(panels) // 2), []
+    with drawing(8.4, 2.3 * rows + 0.3, columns=2, rows=rows, squeeze=False, sharex=True) as (
+        figure,
+        grid,
+    ):
+        cells = grid.flatten()
+        for panel, (title, models) in zip(cells, panels.items(), strict=False):
+            for n, (name, table) in enumerate(models.items()):
+                table = torch.as_tensor(table).float()
+                loops, layers = table.shape
+                at = np.arange(loops * layers) / layers + 1
+                line = table.flatten().numpy()
+                panel.plot(at, line, label=name, marker=MARKERS[n % 7], ms=3.5, **_look(n))
+                told.append(
+                    f"{title} of {name} lies between {line.min():.2g} and {line.max():.2g}, in "
+                    f"loop {loops} between {table[-1].min():.2g} and {table[-1].max():.2g}"
+                )
+            panel.set(title=title)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for unused in cells[len(panels) :]:
+            unused.set_visible(False)
+        figure.supxlabel("loop, and its layers inside", fontsize=10)
+        figure.legend(*cells[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    alt = "Along the layers in the order in which they run. "
+    return Picture(figure, alt + "; ".join(told) + ".", dict(panels))
+
+
+def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] | None = None):
+    """One horizontal bar per name, with its number written beside it."""
+    names = list(values)
+    with drawing(6.4, 0.6 + 0.38 * len(names)) as (figure, axes):
+        errors = [spread[name] for name in names] if spread else None
+        axes.barh(names, [values[name] for name in names], xerr=errors, color=PALETTE[0])
+        for row, name in enumerate(names):
+            axes.text(values[name], row, f" {values[name]:.2f}", va="center")
+        axes.invert_yaxis()
+        axes.set(xlabel=ylabel)
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.12)
+    told = "; ".join(f"{name} {value:.2f}" for name, value in values.items())
+    return Picture(figure, f"{ylabel}: {told}.", dict(values))
+
+
+def orbits(paths: Mapping[str, Tensor], last: int = 48):
+    """One panel per path [loop, width]: its last loops in their own plane of largest spread."""
+    told, data = [], {}
+    with drawing(2.4 * len(paths), 2.7, columns=len(paths), squeeze=False) as (figure, grid):
+        for n, (panel, (name, path)) in enumerate(zip(grid[0], paths.items(), strict=True)):
+            end = path[-last:].double()
+            centred = end - end.mean(0)
+            points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
+            panel.plot(*points.T, color="0.7", linewidth=0.8)
+            look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 5}
+            panel.plot(*points.T, linestyle="", **look)
+            panel.set(xticks=[], yticks=[], title=name)
+            panel.margins(0.15)
+            reach = max(float(np.abs(points).max()), 1e-12)
+            seen = np.unique((points / reach / 0.02).round(), axis=0)
+            told.append(f"{name} visits about {len(seen)} places")
+            data[name] = points
+    alt = f"The last {last} loops of {len(paths)} paths, each in its own plane: "
+    return Picture(figure, alt + "; ".join(told) + ".", data)
+
+
+def trade_off(panels: Mapping[str, Mapping[str, tuple]], xlabel: str, ylabel: str):
+    """Curves (x, y) by name, one panel per model, shared axes; one point alone is drawn large."""
+    told = []
+    with drawing(4.6 * len(panels), 3.4, columns=len(panels), squeeze=False, sharey=True) as (
+        figure,
+        grid,
+    ):
+        for panel, (title, curves) in zip(grid[0], panels.items(), strict=True):
+            for n, (name, (x, y)) in enumerate(curves.items()):
+                x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+                size = 10 if len(x) == 1 else 4
+                look = _look(n) | {"marker": MARKERS[n % 7], "markersize": size}
+                panel.plot(x, y, label=name, **look)
+                best = int(y.argmax())
+                told.append(
+                    f"{title}, {name}: from {y[0]:.2f} at {x[0]:.1f} to {y[-1]:.2f} at "
+                    f"{x[-1]:.1f}, highest {y[best]:.3f} at {x[best]:.1f}"
+                )
+            panel.set_xscale("log", base=2)
+            panel.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
+            panel.minorticks_off()
+            panel.set(title=title)
+        figure.supxlabel(xlabel, fontsize=10)
+        grid[0][0].set_ylabel(ylabel)
+        grid[0][-1].legend(fontsize=8)
+    return Picture(figure, f"{ylabel} against {xlabel}. " + "; ".join(told) + ".", dict(panels))
+
+
+def _look(n: int) -> dict:
+    return {"color": PALETTE[n % 7], "linestyle": STYLES[n % 7]}
+
+
+def _legend(axes, lines: int):
+    if lines > 4:  # too tall to find a place among the lines
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    elif lines > 1:
+        axes.legend()

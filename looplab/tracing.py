@@ -1,0 +1,236 @@
+"""Record what a looped model does: one array whose first two axes are the loop and the layer."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from looplab.model import LoopedConfig, LoopedTransformer, Site
+
+KEEP = ("states", "attention")
+MAX_BYTES = 2**30  # 1 GiB: fits the smallest place the course runs in
+_FORMAT = "looplab.trace.1"
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One recorded run. Axes always come in the order loop, layer, batch, head, token, width."""
+
+    config: LoopedConfig
+    tokens: Tensor  # [batch, token] or [batch, token, field]
+    input: Tensor  # X, injected at every loop [batch, token, width]
+    start: Tensor  # state at loop 0 [batch, token, width]
+    prelude: Tensor  # [layer, batch, token, width]
+    states: Tensor | None  # after every core layer [loop, layer, batch, token, width]
+    loop_ends: Tensor  # what the next loop starts from [loop, batch, token, width]
+    coda: Tensor  # [layer, batch, token, width]
+    logits: Tensor  # after the last loop [batch, token, vocab]
+    attention: Tensor | None  # core patterns [loop, layer, batch, head, token, token]
+
+    @property
+    def loops(self) -> int:
+        return self.loop_ends.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory the recorded tensors hold (a view counts once)."""
+        tensors = [t for t in vars(self).values() if isinstance(t, Tensor)]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        return sum(storages.values())
+
+    def __repr__(self):
+        batch, token = self.tokens.shape[:2]
+        kept = [name for name in KEEP if getattr(self, name) is not None]
+        return (
+            f"Trace({self.config.notation}, loops={self.loops}, batch={batch}, tokens={token}, "
+            f"keep={kept}, {self.nbytes / 2**20:.1f} MiB)"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the trace as safetensors; an existing file is left alone (FileExistsError)."""
+        path = Path(path)
+        if path.exists():
+            raise FileExistsError(f"{path} exists: choose another name or remove it first")
+        tensors = {
+            name: value.contiguous()
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor) and not (name == "loop_ends" and self._ends_are_states())
+        }
+        header = {"format": _FORMAT, "config": json.dumps(self.config.to_dict())}
+        save_file(tensors, path, metadata=header)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Trace":
+        """Read a trace written by `save`; ValueError if the file is damaged or something else."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
+        if header.get("format") != _FORMAT:
+            raise ValueError(
+                f"{path} is not a looplab trace (format {header.get('format')!r}, expected "
+                f"{_FORMAT!r}): write one with Trace.save"
+            )
+        tensors.setdefault("states", None)
+        tensors.setdefault("attention", None)
+        if "loop_ends" not in tensors:
+            tensors["loop_ends"] = tensors["states"][:, -1]
+        return cls(config=LoopedConfig.from_dict(json.loads(header["config"])), **tensors)
+
+    def _ends_are_states(self) -> bool:
+        return (
+            self.states is not None
+            and self.loop_ends.untyped_storage().data_ptr()
+            == self.states.untyped_storage().data_ptr()
+        )
+
+
+def plan(
+    model: LoopedTransformer,
+    tokens: Tensor,
+    loops: int | None = None,
+    keep: Sequence[str] = ("states",),
+) -> dict[str, int]:
+    """Bytes that `trace` would take for each item it keeps, before anything is run.
+
+    >>> from looplab import LoopedConfig
+    >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
+    >>> plan(model, torch.zeros(1, 5, dtype=torch.long), loops=100)["states"]
+    64000
+    """
+    config = model.config
+    _check_keep(keep)
+    loops = config.loops if loops is None else loops
+    batch, token = tokens.shape[:2]
+    item = torch.finfo(model.head.weight.dtype).bits // 8
+    state = batch * token * config.width * item
+    sizes = {
+        "layers outside the loop": (2 + config.prelude + config.coda) * state,
+        "logits": batch * token * config.answers * item,
+    }
+    if "states" in keep:
+        sizes["states"] = loops * config.core * state
+    if "states" not in keep or not config.ends_at_layer:
+        sizes["loop_ends"] = loops * state
+    if "attention" in keep:
+        sizes["attention"] = loops * config.core * batch * config.heads * token * token * item
+    return sizes
+
+
+def trace(
+    model: LoopedTransformer,
+    tokens: Tensor,
+    loops: int | None = None,
+    *,
+    state: Tensor | None = None,
+    keep: Sequence[str] = ("states",),
+    generator: torch.Generator | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Trace:
+    """Run `model` on `tokens` without gradients and record every core layer at every loop.
+
+    `keep` names what is worth the memory: "states" [loop, layer, batch, token, width] and
+    "attention" [loop, layer, batch, head, token, token]; the ends of the loops are always kept.
+    Raises MemoryError naming the sizes and a cheaper choice when the trace would take more than
+    `max_bytes`, and ValueError as the model's forward pass does.
+
+    >>> from looplab import LoopedConfig
+    >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
+    >>> trace(model, torch.zeros(1, 5, dtype=torch.long), loops=3).states.shape
+    torch.Size([3, 2, 1, 5, 16])
+    """
+    loops = model.check_loops(loops)
+    model.check_tokens(tokens)
+    sizes = plan(model, tokens, loops, keep)
+    if sum(sizes.values()) > max_bytes:
+        raise MemoryError(_too_large(sizes, max_bytes))
+    with torch.no_grad():
+        recorder = _Recorder(model, tokens, loops, keep)
+        out = model(tokens, loops, state=state, tap=recorder, generator=generator)
+    return recorder.trace(tokens, out.logits)
+
+
+class _Recorder:
+    """A tap that copies values into buffers allocated once (appending would fragment the heap)."""
+
+    def __init__(self, model: LoopedTransformer, tokens: Tensor, loops: int, keep: Sequence[str]):
+        config, weight = model.config, model.head.weight
+        self.config = config
+        self.patterns = "attention" in keep
+        batch, token = tokens.shape[:2]
+        state = (batch, token, config.width)
+        self.input, self.start = weight.new_empty(2, *state).unbind()
+        self.prelude = weight.new_empty(config.prelude, *state)
+        self.coda = weight.new_empty(config.coda, *state)
+        self.states = self.attention = None
+        self._slots = {
+            "input": [self.input],
+            "start": [self.start],
+            "prelude.resid": self.prelude.unbind(),
+            "coda.resid": self.coda.unbind(),
+        }
+        if "states" in keep:
+            self.states = weight.new_empty(loops, config.core, *state)
+            self._slots["core.resid"] = self.states.flatten(0, 1).unbind()
+        if self.patterns:
+            self.attention = weight.new_empty(loops, config.core, batch, config.heads, token, token)
+            self._slots["core.attn.pattern"] = self.attention.flatten(0, 1).unbind()
+        if self.states is not None and config.ends_at_layer:
+            self.loop_ends = self.states[:, -1]  # the loop ends where its last layer does
+        else:
+            self.loop_ends = weight.new_empty(loops, *state)
+            self._slots["core.loop_end"] = self.loop_ends.unbind()
+
+    def __call__(self, site: Site, value: Tensor) -> None:
+        loop, layer, name = site
+        slots = self._slots.get(name)
+        if slots is None:
+            return
+        if layer is None:
+            slots[loop or 0].copy_(value)
+        else:
+            slots[(loop or 0) * self.config.core + layer].copy_(value)
+
+    def trace(self, tokens: Tensor, logits: Tensor) -> Trace:
+        return Trace(
+            self.config,
+            tokens,
+            self.input,
+            self.start,
+            self.prelude,
+            self.states,
+            self.loop_ends,
+            self.coda,
+            logits,
+            self.attention,
+        )
+
+
+def _check_keep(keep: Sequence[str]):
+    if isinstance(keep, str):
+        raise ValueError(f"keep={keep!r}: give a tuple of names, keep=({keep!r},)")
+    for name in keep:
+        if name not in KEEP:
+            raise ValueError(f"keep has {name!r}: expected names out of {', '.join(KEEP)}")
+
+
+def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
+    largest = max(sizes, key=sizes.get)
+    parts = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in sizes.items())
+    remedy = {
+        "attention": 'leave "attention" out of keep',
+        "states": "keep=() for the ends of the loops only",
+    }.get(largest, "trace fewer sequences at a time")
+    return (
+        f"this trace would take {sum(sizes.values()) / 2**20:.0f} MiB ({parts}), more than "
+        f"{max_bytes / 2**20:.0f} MiB: run fewer loops or sequences, {remedy}, "
+        f"or raise max_bytes={max_bytes}"
+    )

@@ -1,0 +1,50 @@
+"""The course's own small models: trained by data/make_checkpoints.py, each with a card."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as read_safetensors
+
+from looplab.model import LoopedConfig, LoopedTransformer
+
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+
+
+def names() -> list[str]:
+    """Names that `load` and `card` know."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def card(name: str) -> dict:
+    """What a checkpoint is: task, config, recipe, size, hash and the results of every seed.
+
+    Raises ValueError naming the known checkpoints.
+
+    >>> card("root-k1")["notation"]
+    '(0, 1⊗6, 0)_I'
+    """
+    path = FOLDER / f"{name}.json"
+    if name not in names():
+        raise ValueError(f"no checkpoint {name!r}: known are {', '.join(names())}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load(name: str) -> LoopedTransformer:
+    """A trained model in eval mode, float32, on the CPU.
+
+    Raises ValueError for an unknown name, and for a file whose hash is not the card's.
+    """
+    said = card(name)
+    path = FOLDER / f"{name}.safetensors"
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != said["sha256"]:
+        raise ValueError(
+            f"{path.name} is damaged (sha256 {found[:12]}..., its card says "
+            f"{said['sha256'][:12]}...): get it again, for example with git checkout"
+        )
+    model = LoopedTransformer(LoopedConfig.from_dict(said["config"]))
+    model.load_state_dict({k: v.to(torch.float32) for k, v in read_safetensors(data).items()})
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,35 @@
+"""One name for every model: the course's checkpoints and miniatures, a folder, or a hub id."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from looplab.model import LoopedTransformer
+from looplab.zoo import checkpoints, miniatures
+from looplab.zoo.loading import load
+from looplab.zoo.source import find
+from looplab.zoo.tokenizers import no_tokenizer, tokenizer
+
+
+def open_named(
+    name: str, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+) -> tuple[LoopedTransformer, Callable[[str], list[int]]]:
+    """The model, and the function that turns text into its token ids (loaded at the first text).
+
+    Raises ValueError naming the known ones, and what `looplab.zoo.load` raises.
+
+    >>> open_named("hero", torch.float32)[0].config.notation
+    '(0, 3⊗6, 0)_I'
+    """
+    if name in checkpoints.names():
+        return checkpoints.load(name).to(device, dtype), no_tokenizer(name)
+    if name in miniatures.names():
+        name = str(miniatures.folder(name))
+    if not Path(name).expanduser().is_dir() and "/" not in name:
+        raise ValueError(
+            f"no checkpoint and no folder {name!r}: the checkpoints are "
+            f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; a "
+            "hub id is like ByteDance/Ouro-1.4B"
+        )
+    return load(name, dtype=dtype, device=device), tokenizer(str(find(name)))
