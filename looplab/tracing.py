@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from looplab.basics.tensor_files import read_tensors, reading, write_tensors
 from looplab.model import LoopedConfig, LoopedTransformer, Site
 
 KEEP = ("states", "attention")
@@ -57,33 +56,29 @@ class Trace:
         if path.exists():
             raise FileExistsError(f"{path} exists: choose another name or remove it first")
         tensors = {
-            name: value.contiguous()
+            name: value
             for name, value in vars(self).items()
             if isinstance(value, Tensor) and not (name == "loop_ends" and self._ends_are_states())
         }
         header = {"format": _FORMAT, "config": json.dumps(self.config.to_dict())}
-        save_file(tensors, path, metadata=header)
+        write_tensors(path, tensors, header)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> "Trace":
         """Read a trace written by `save`; ValueError if the file is damaged or something else."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
-        if header.get("format") != _FORMAT:
-            raise ValueError(
-                f"{path} is not a looplab trace (format {header.get('format')!r}, expected "
-                f"{_FORMAT!r}): write one with Trace.save"
-            )
-        tensors.setdefault("states", None)
-        tensors.setdefault("attention", None)
-        if "loop_ends" not in tensors:
-            tensors["loop_ends"] = tensors["states"][:, -1]
-        return cls(config=LoopedConfig.from_dict(json.loads(header["config"])), **tensors)
+        with reading(path, "is not a readable trace", "record and save it again"):
+            header, tensors = read_tensors(path)
+            if header.get("format") != _FORMAT:
+                raise ValueError(
+                    f"{path} is not a looplab trace (format {header.get('format')!r}, expected "
+                    f"{_FORMAT!r}): write one with Trace.save"
+                )
+            tensors.setdefault("states", None)
+            tensors.setdefault("attention", None)
+            if "loop_ends" not in tensors:
+                tensors["loop_ends"] = tensors["states"][:, -1]
+            return cls(config=LoopedConfig.from_dict(json.loads(header["config"])), **tensors)
 
     def _ends_are_states(self) -> bool:
         return (

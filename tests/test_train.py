@@ -1,5 +1,6 @@
 """Training: what it computes, what an interrupt leaves behind, and what it refuses."""
 
+import json
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,8 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.testing import assert_close
 
@@ -188,6 +190,30 @@ def test_a_run_with_settings_that_json_reads_back_as_lists_is_resumed(tmp_path):
     scaled, short = {"rope_scaling": (8.0, 1.0, 4.0, 16.0)}, replace(SHORT, steps=2)
     train(build(**scaled), short, checkpoint=tmp_path / "run.safetensors")
     assert train(build(**scaled), short, checkpoint=tmp_path / "run.safetensors").steps == 2
+
+
+def test_a_checkpoint_from_before_a_setting_was_there_is_resumed(tmp_path):
+    file, short = tmp_path / "run.safetensors", replace(SHORT, steps=2)
+    model = build()
+    train(model, short, checkpoint=file)
+
+    def forget(part, setting):
+        with safe_open(file, "pt") as old:
+            header = old.metadata()
+        there = json.loads(header[part])
+        del there[setting]
+        save_file(load_file(file), file, header | {part: json.dumps(there)})
+
+    forget("config", "stride")
+    forget("recipe", "penalty")
+    back = build(seed=1)
+    assert train(back, short, checkpoint=file).steps == 2
+    assert same(weights(back), weights(model))
+    with pytest.raises(ValueError, match="stride is 1.0 there and 0.5 here"):
+        train(build(stride=0.5), short, checkpoint=file)
+    forget("config", "vocab")  # which has no default
+    with pytest.raises(ValueError, match="vocab is None there and 4 here"):
+        train(build(), short, checkpoint=file)
 
 
 def test_files_that_are_no_checkpoint_of_this_run_are_refused_and_kept(tmp_path):

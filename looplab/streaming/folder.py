@@ -9,14 +9,16 @@ A file appears whole or not at all, so whatever is there is finished and is not 
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from looplab.model import LoopedTransformer
+from looplab.basics.settings import defaults, describe_differences
+from looplab.basics.tensor_files import reading
+from looplab.basics.writing import remove_torn, write_text
+from looplab.model import LoopedConfig, LoopedTransformer
 from looplab.streaming.prompts import Prompt
 from looplab.streaming.run import Stream
 
@@ -51,22 +53,13 @@ def claim(folder: Path, settings: dict) -> None:
                 f"{folder} has no settings.json but other files, such as {min(strangers)}: "
                 "give --out a folder of its own"
             )
-        write_json(path, settings)  # by several at once, perhaps, but then all write the same
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}): give --out another folder, or remove this one"
-        ) from None
-    here = json.loads(json.dumps(settings))
-    found = [
-        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]
+        _write_json(path, settings)  # by several at once, perhaps, but then all write the same
+    with reading(path, "is damaged", "give --out another folder, or remove this one"):
+        there = dict(json.loads(path.read_text(encoding="utf-8")))
+    found = describe_differences(there, json.loads(json.dumps(settings)))
     if found:
         raise ValueError(
-            f"{folder} belongs to another run ({'; '.join(found)}): give --out another folder, or "
+            f"{folder} belongs to another run ({found}): give --out another folder, or "
             "go back to its settings"
         )
 
@@ -83,8 +76,7 @@ def batch_path(folder: Path, number: int) -> Path:
 def save_batch(folder: Path, number: int, batch: Sequence[Prompt], run: Stream) -> None:
     """Write one finished batch."""
     path = batch_path(folder, number)
-    for torn in folder.glob(f".{path.name}.*.partial"):  # of a process that was killed
-        torn.unlink(missing_ok=True)
+    remove_torn(path)
     run.save(path, lines=json.dumps([prompt.line for prompt in batch]))
 
 
@@ -122,19 +114,23 @@ def summarise(folder: Path, batches: Sequence[Sequence[Prompt]]) -> dict | None:
         "means": {name: _plain(total / count) for name, total in totals.items()},
         "min_layer_cosine": _plain(cosine / count),
     }
-    write_json(folder / "summary.json", summary)
+    _write_json(folder / "summary.json", summary)
     return summary
 
 
 def fingerprint(model: LoopedTransformer) -> str:
     """A short name for config and weights, from a few entries of each tensor: quick at any size.
 
+    Settings at their defaults are left out, so that one that comes later changes no name.
+
     >>> from looplab import LoopedConfig
     >>> one, other = (LoopedTransformer(LoopedConfig(vocab=5, width=16)) for _ in range(2))
     >>> fingerprint(one) == fingerprint(one), fingerprint(one) == fingerprint(other)
     (True, False)
     """
-    told = hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
+    usual = defaults(LoopedConfig)
+    said = {name: v for name, v in model.config.to_dict().items() if v != usual.get(name)}
+    told = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name, value in model.state_dict().items():
         flat = value.flatten()
         some = flat[:: max(1, len(flat) // 64)].double().cpu()
@@ -149,11 +145,8 @@ def prompts_fingerprint(prompts: Sequence[Prompt]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def write_json(path: Path, value: dict) -> None:
-    """Write JSON in one stroke: whoever reads `path` sees all of it or none."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+def _write_json(path: Path, value: dict) -> None:
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def _by_prompt(values: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from looplab.basics.tensor_files import read_tensors, reading, write_tensors
 from looplab.measure import min_layer_cosine
 from looplab.measure.stages import sink_share
 from looplab.model import LoopedConfig, LoopedTransformer, Ready, Site
@@ -19,7 +19,6 @@ from looplab.streaming.statistics import (
     precise,
 )
 from looplab.tracing import MAX_BYTES
-from looplab.train.saving import write_safetensors
 
 FORMAT = "looplab.stream.1"
 
@@ -82,31 +81,25 @@ class Stream:
         header |= {"format": FORMAT, "limit": str(self.limit)}
         header["config"] = json.dumps(self.config.to_dict())
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        write_safetensors(path, tensors, header)
+        write_tensors(path, tensors, header)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> "Stream":
         """Read what `save` wrote; ValueError if the file is damaged or something else."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(
-                f"{path} is not a readable safetensors file ({error}): remove it and run again"
-            ) from None
-        if header.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} is not a looplab stream (format {header.get('format')!r}, expected "
-                f"{FORMAT!r}): write one with Stream.save"
-            )
-        empty = dict.fromkeys(name for name in cls.__dataclass_fields__ if name not in tensors)
-        known = {
-            "config": LoopedConfig.from_dict(json.loads(header["config"])),
-            "limit": int(header["limit"]),
-        }
-        return cls(**empty | tensors | known)
+        with reading(path, "is not a readable stream", "remove it and run again"):
+            header, tensors = read_tensors(path)
+            if header.get("format") != FORMAT:
+                raise ValueError(
+                    f"{path} is not a looplab stream (format {header.get('format')!r}, expected "
+                    f"{FORMAT!r}): write one with Stream.save"
+                )
+            empty = dict.fromkeys(name for name in cls.__dataclass_fields__ if name not in tensors)
+            known = {
+                "config": LoopedConfig.from_dict(json.loads(header["config"])),
+                "limit": int(header["limit"]),
+            }
+            return cls(**empty | tensors | known)
 
 
 def plan(

@@ -1,24 +1,22 @@
 """The training loop: the fifteen lines of chapter 02, hardened."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from looplab.model import LoopedTransformer
-from looplab.tasks import Batch, Task, batches
+from looplab.tasks import Batch, Task
 from looplab.train import saving
+from looplab.train.draws import Seeds, drawn_batches
 from looplab.train.interrupt import stop_on_interrupt
 from looplab.train.recipe import Recipe
+from looplab.train.step import Progress, batch_loss, train_step
 from looplab.train.threads import faster_threads, use_threads
 
-BLOCK = 64  # batches drawn at once
 SAVE_SECONDS = 30.0  # a checkpoint is written this often, at the end, and on an interrupt
 
 
@@ -71,17 +69,10 @@ def fit(
         >>> train.fit(model, task, recipe, progress=False).steps
         3
     """
-    seeds = _Seeds(recipe)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    home, was_training = next(model.parameters()).device, model.training
+    seeds, run = Seeds(recipe), saving.identity(model, task, recipe)
     path = None if checkpoint is None else Path(checkpoint)
-    run = saving.identity(model, task, recipe)
     _check_loops(model, recipe, seeds.loops)
-
-    with ExitStack() as stack:
-        stack.callback(model.train, was_training)
-        stack.callback(model.to, home)
-        model.to(where).train()
+    with _training(model, device) as where:
         optimizer = torch.optim.AdamW(
             model.parameters(),
             recipe.lr,
@@ -95,50 +86,57 @@ def fit(
         if past.threads:  # the number of threads changes the last bits, so a resumed run keeps it
             threads = past.threads
         elif threads is None:
-            threads = torch.get_num_threads()
-            if where.type == "cpu":
-                threads = _probe(model, task, recipe, seeds)
-        stack.enter_context(use_threads(threads))
+            threads = _best_threads(model, task, recipe, seeds)
+        done, begun = Progress(list(past.loss)), time.perf_counter()
 
-        step, loss = past.step, list(past.loss)
-        started, interrupted = time.perf_counter(), False
+        def reached() -> saving.Saved:
+            seconds = past.seconds + time.perf_counter() - begun
+            return saving.Saved(done.step, done.loss, seeds.loops[: done.step], seconds, threads)
 
         def save() -> None:
             if path is not None:
-                seconds = past.seconds + time.perf_counter() - started
-                now = saving.Saved(step, loss, seeds.loops[:step], seconds, threads)
-                saving.save(path, run, model, optimizer, now)
+                saving.save(path, run, model, optimizer, reached())
 
         if not past.threads:
             save()  # before the first step: a folder that cannot be written shows up at once
-        saved_at, updating = time.perf_counter(), False
-        generator = torch.Generator(where)
-        stop = stack.enter_context(stop_on_interrupt())
-        bar = stack.enter_context(_progress_bar(recipe.steps, step, progress))
+        with use_threads(threads):
+            interrupted = _take_steps(model, optimizer, task, recipe, seeds, done, save, progress)
+        optimizer.zero_grad()
+        now = reached()
+    return History(now.step, now.loss, now.loops, now.seconds, interrupted, str(where), threads)
+
+
+def _take_steps(
+    model: LoopedTransformer,
+    optimizer: torch.optim.Optimizer,
+    task: Task,
+    recipe: Recipe,
+    seeds: Seeds,
+    done: Progress,
+    save: Callable[[], None],
+    shown: bool,
+) -> bool:
+    """Train from where `done` is to the end or to an interrupt; returns whether there was one.
+
+    Saves now and then, and at the end.
+    """
+    first, saved_at, interrupted = done.step, time.perf_counter(), False
+    where = model.head.weight.device
+    generator = torch.Generator(where)
+    with stop_on_interrupt() as stop, _progress_bar(recipe.steps, first, shown) as bar:
         try:
-            for batch in _stream(task, recipe, seeds, first=step):
+            for batch in drawn_batches(task, recipe, seeds, first):
                 if stop:
                     break
-                if step == past.step:
+                if done.step == first:
                     _check_batch(model, batch)
-                loops = seeds.loops[step]
-                generator.manual_seed(seeds.noise[step])
                 batch = Batch(*(tensor.to(where) for tensor in batch))
-                value = _loss(model, batch, recipe, loops, generator)
-                optimizer.zero_grad()
-                value.backward()
-                size = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-                _check_finite(value, size, step, loops, recipe)
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.learning_rate(step)
-                updating = True
-                optimizer.step()
-                loss.append(value.item())
-                step += 1
-                updating = False
+                generator.manual_seed(seeds.noise[done.step])
+                loops = seeds.loops[done.step]
+                train_step(model, optimizer, batch, recipe, loops, generator, done)
                 bar.update()
-                if step % 10 == 0:
-                    bar.set_postfix_str(f"loss {loss[-1]:.3f}", refresh=False)
+                if done.step % 10 == 0:
+                    bar.set_postfix_str(f"loss {done.loss[-1]:.3f}", refresh=False)
                 if time.perf_counter() - saved_at > SAVE_SECONDS:
                     save()
                     saved_at = time.perf_counter()
@@ -146,74 +144,35 @@ def fit(
             # Raised by a second interrupt, or by the task; a half-taken update is not saved.
             interrupted = True
         interrupted = interrupted or bool(stop)
-        if not updating and step > past.step:
+        if not done.torn and done.step > first:
             save()
-        if interrupted and progress:
-            bar.write(f"Stopped after {step} of {recipe.steps} steps; the model keeps them.")
-        optimizer.zero_grad()
-        seconds = past.seconds + time.perf_counter() - started
-    return History(step, loss, seeds.loops[:step], seconds, interrupted, str(where), threads)
+        if interrupted and shown:
+            bar.write(f"Stopped after {done.step} of {recipe.steps} steps; the model keeps them.")
+    return interrupted
 
 
-class _Seeds:
-    """Loops [step], noise seeds [step] and data seeds [block] of a recipe."""
-
-    def __init__(self, recipe: Recipe):
-        generator = torch.Generator().manual_seed(recipe.seed)
-        fixed = isinstance(recipe.loops, int)
-        steps, blocks = recipe.steps, -(-recipe.steps // BLOCK)
-        self.loops = [recipe.loops] * steps if fixed else recipe.loops.draw(steps, generator)
-        self.noise = torch.randint(2**62, (steps,), generator=generator).tolist()
-        self.data = torch.randint(2**62, (blocks,), generator=generator).tolist()
-
-
-def _stream(task: Task, recipe: Recipe, seeds: _Seeds, first: int) -> Iterator[Batch]:
-    """The batches of steps first, first + 1, ...: the same ones whatever `first` is."""
-    for block in range(first // BLOCK, len(seeds.data)):
-        begin = block * BLOCK
-        size = min(BLOCK, recipe.steps - begin)
-        generator = torch.Generator().manual_seed(seeds.data[block])
-        drawn = batches(task, recipe.batch, generator, size)
-        yield from islice(drawn, max(first - begin, 0), size)
+@contextmanager
+def _training(model: LoopedTransformer, device: str | None) -> Iterator[torch.device]:
+    """The model in training mode on a device; it goes back to the mode and device it came from."""
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    home, was_training = model.head.weight.device, model.training
+    try:
+        model.to(where).train()
+        yield where
+    finally:
+        model.to(home).train(was_training)
 
 
-def _loss(
-    model: LoopedTransformer, batch: Batch, recipe: Recipe, loops: int, generator: torch.Generator
-) -> Tensor:
-    """Cross-entropy over every token, of the last loop or of all, plus the penalty."""
-    on_all = recipe.loss_on == "all"
-    device = batch.tokens.device.type
-    # T4-class GPUs only emulate bfloat16, slowly; they train in float32.
-    half = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    with torch.autocast(device, torch.bfloat16, enabled=half):
-        out = model(
-            batch.tokens,
-            loops,
-            grad_loops=recipe.grad_loops,
-            generator=generator,
-            every_loop=on_all or recipe.penalty > 0,
-        )
-        logits = out.logits[None]  # [loop, batch, token, class]
-        if on_all:
-            ends = out.loop_states[-(recipe.grad_loops or loops) :]
-            logits = model.readout(ends, batch.tokens)
-    targets = batch.targets.expand(logits.shape[:-1])
-    loss = F.cross_entropy(logits.float().flatten(0, -2), targets.flatten())
-    if recipe.penalty > 0 and loops > 1:
-        before, last = out.loop_states[-2:].float()
-        relative = (last - before).norm(dim=-1) / last.norm(dim=-1).clamp_min(1e-12)
-        loss = loss + recipe.penalty * relative.mean()
-    return loss
-
-
-def _probe(model: LoopedTransformer, task: Task, recipe: Recipe, seeds: _Seeds) -> int:
+def _best_threads(model: LoopedTransformer, task: Task, recipe: Recipe, seeds: Seeds) -> int:
     """Threads that run the first step faster; changes neither weights nor random state."""
+    if model.head.weight.device.type != "cpu":
+        return torch.get_num_threads()
     batch = task(recipe.batch, torch.Generator().manual_seed(seeds.data[0]))
     _check_batch(model, batch)
 
     def work() -> None:
         noise = torch.Generator().manual_seed(0)
-        _loss(model, batch, recipe, seeds.loops[0], noise).backward()
+        batch_loss(model, batch, recipe, seeds.loops[0], noise).backward()
 
     threads = faster_threads(work)
     model.zero_grad()
@@ -242,16 +201,6 @@ def _check_batch(model: LoopedTransformer, batch: Batch) -> None:
         raise ValueError(
             f"targets run from {low} to {high}, but the model has classes 0 to {classes - 1}: "
             f"build it with LoopedConfig(classes={high + 1}, ...)"
-        )
-
-
-def _check_finite(loss: Tensor, size: Tensor, step: int, loops: int, recipe: Recipe) -> None:
-    if not (loss.isfinite() and size.isfinite()):
-        raise FloatingPointError(
-            f"step {step} ({loops} loops) gave loss {loss.item():.3g} and gradient size "
-            f"{size.item():.3g}; the model holds the weights from before it. "
-            f"Try a lower lr (now {recipe.lr}), a longer warmup (now {recipe.warmup}), fewer "
-            "loops, or a norm that bounds the state"
         )
 
 

@@ -1,0 +1,100 @@
+"""One step of training: the loss of a batch, its gradient, and the update of the weights."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from looplab.measure import relative_step
+from looplab.model import LoopedTransformer
+from looplab.tasks import Batch
+from looplab.train.recipe import Recipe
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    loss: list[float]  # [step]
+    torn: bool = False  # whether an update was begun and not ended: the weights are no step's
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return len(self.loss)
+
+
+def train_step(
+    model: LoopedTransformer,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    recipe: Recipe,
+    loops: int,
+    generator: torch.Generator,
+    progress: Progress,
+) -> None:
+    """Take the step after those of `progress`, and add its loss there.
+
+    `generator` draws the state at loop 0. Raises FloatingPointError before the weights are touched
+    when the loss or its gradient stops being a number.
+
+    >>> from looplab import LoopedConfig, tasks
+    >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
+    >>> optimizer, recipe = torch.optim.AdamW(model.parameters()), Recipe(1, 4, loops=2)
+    >>> draw, progress = torch.Generator().manual_seed(0), Progress([])
+    >>> train_step(model, optimizer, tasks.find_root(4, draw), recipe, 2, draw, progress)
+    >>> progress.step
+    1
+    """
+    loss = batch_loss(model, batch, recipe, loops, generator)
+    optimizer.zero_grad()
+    loss.backward()
+    size = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    if not (loss.isfinite() and size.isfinite()):
+        raise FloatingPointError(
+            f"step {progress.step} ({loops} loops) gave loss {loss.item():.3g} and gradient size "
+            f"{size.item():.3g}; the model holds the weights from before it. "
+            f"Try a lower lr (now {recipe.lr}), a longer warmup (now {recipe.warmup}), fewer "
+            "loops, or a norm that bounds the state"
+        )
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.learning_rate(progress.step)
+    progress.torn = True
+    optimizer.step()
+    progress.loss.append(loss.item())
+    progress.torn = False
+
+
+def batch_loss(
+    model: LoopedTransformer, batch: Batch, recipe: Recipe, loops: int, generator: torch.Generator
+) -> Tensor:
+    """Cross-entropy over every token, of the last loop or of all, plus the penalty.
+
+    >>> from looplab import LoopedConfig, tasks
+    >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> batch_loss(model, tasks.find_root(4, draw), Recipe(1, 4, loops=2), 2, draw).shape
+    torch.Size([])
+    """
+    on_all = recipe.loss_on == "all"
+    device = batch.tokens.device.type
+    # T4-class GPUs only emulate bfloat16, slowly; they train in float32.
+    half = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    with torch.autocast(device, torch.bfloat16, enabled=half):
+        out = model(
+            batch.tokens,
+            loops,
+            grad_loops=recipe.grad_loops,
+            generator=generator,
+            every_loop=on_all or recipe.penalty > 0,
+        )
+        logits = out.logits[None]  # [loop, batch, token, class]
+        if on_all:
+            ends = out.loop_states[-(recipe.grad_loops or loops) :]
+            logits = model.readout(ends, batch.tokens)
+    targets = batch.targets.expand(logits.shape[:-1])
+    loss = F.cross_entropy(logits.float().flatten(0, -2), targets.flatten())
+    if recipe.penalty > 0 and loops > 1:
+        loss = loss + recipe.penalty * relative_step(out.loop_states[-2:].float()).mean()
+    return loss
