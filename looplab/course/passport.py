@@ -11,13 +11,13 @@ import base64
 import contextlib
 import html
 import json
-import os
 import re
 import sys
-from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from looplab.basics.writing import write_text
 
 NAME = "looplab-passport.json"
 FORMAT, VERSION = "looplab-passport", 1
@@ -121,7 +121,13 @@ def save(path: str | Path = NAME) -> "Shown":
         },
         indent=1,
     )
-    _replace(path, text)
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise PassportError(
+            f"{path.resolve()} cannot be written: {error.strerror}. Name another place, as in "
+            "passport.save('somewhere/else.json')"
+        ) from None
     return Shown(
         f"{path}: {_counted(answers)}\n{_table(answers)}\n"
         "Download it and keep it. In a later session, put it beside the notebooks and run\n"
@@ -145,7 +151,7 @@ def restore(*paths: str | Path) -> "Shown":
     answers = merge(*(read(path) for path in found))
     written, lines = {}, []
     for chapter in sorted({id[:2] for id in answers}):
-        template = _chapter(chapter)
+        template = _chapter(chapter, CHAPTERS)
         if template is None:
             lines.append(f"chapter {chapter} is not in this copy of the course: update it")
             continue
@@ -210,25 +216,33 @@ def _counted(answers: Answers) -> str:
 
 
 def _table(answers: Answers) -> str:
-    from looplab.course.exercises import exercises
-
     lines = []
-    for chapter, kept in sorted(Counter(id[:2] for id in answers).items()):
+    for chapter in sorted({id[:2] for id in answers}):
         ids = [id for id in answers if id[:2] == chapter]
         passed = [id for id in ids if answers[id][0].passed]
-        with contextlib.suppress(ValueError):  # a chapter of a newer course
-            kept = len(exercises(chapter))
+        known = _exercises(chapter) or ids  # none of a chapter of a newer course
         rest = [id for id in ids if id not in passed]
         lines.append(
-            f"  chapter {chapter}: {len(passed)} of {kept} passed"
+            f"  chapter {chapter}: {len(passed)} of {len(known)} passed"
             + (f" ({', '.join(passed)})" if passed else "")
             + (f"; not yet {', '.join(rest)}" if rest else "")
         )
     return "\n".join(lines)
 
 
-def _chapter(number: str) -> Path | None:
-    found = [path for path in CHAPTERS.glob(f"{number}_*.ipynb") if "-restored" not in path.stem]
+def _exercises(chapter: str) -> set[str]:
+    """The exercises that a chapter of this course has, as its solved notebook marks them."""
+    found = set()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if solved := _chapter(chapter, CHAPTERS / "solved"):
+            for cell in json.loads(solved.read_text(encoding="utf-8"))["cells"]:
+                found.update(re.findall(MARK, "".join(cell["source"]), re.M))
+    return found
+
+
+def _chapter(number: str, folder: Path) -> Path | None:
+    there = folder.glob(f"{number}_*.ipynb")
+    found = [path for path in there if "-restored" not in path.stem]
     return found[0] if len(found) == 1 else None
 
 
@@ -274,18 +288,3 @@ def _write_new(stem: str, text: str) -> str:
         except OSError as error:
             raise PassportError(f"{path.resolve()} cannot be written: {error.strerror}") from None
     raise PassportError(f"there are very many {stem}-restored notebooks here: remove some")
-
-
-def _replace(path: Path, text: str):
-    """Write the file as a whole or not at all."""
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
-        raise PassportError(
-            f"{path.resolve()} cannot be written: {error.strerror}. Name another place, as in "
-            "passport.save('somewhere/else.json')"
-        ) from None

@@ -4,12 +4,12 @@ import csv
 import hashlib
 import json
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from looplab.basics.writing import in_one_stroke, write_text
 from looplab.course.build import ROOT
 from looplab.course.exercises import exercise, exercises
 from looplab.course.grading.marking import Report, Row, key_of
@@ -28,11 +28,23 @@ def digest(file: Path) -> str:
 
 
 def course_digest(chapter: str) -> str:
-    """Changes when a chapter's solved notebook or its checks do: then marks are stale."""
-    key, found = key_of(chapter), hashlib.sha256()
-    if key:
-        found.update(key.read_bytes())
-        found.update((ROOT / "looplab" / "course" / "exercises" / f"ch{chapter}.py").read_bytes())
+    """Changes when something does that a chapter's marks depend on: then they are stale.
+
+    That is its solved notebook, its source with the reference answers, the trained models, and all
+    code but the checks of other chapters: probes compute with the whole library.
+    """
+    found = hashlib.sha256()
+    if key := key_of(chapter):
+        checks = ROOT / "looplab" / "course" / "exercises"
+        parts = [key, ROOT / "chapters" / "source" / f"{key.stem}.py"]
+        parts += sorted((ROOT / "data" / "checkpoints").glob("*"))
+        for package in ("looplab", "looplab_nbval"):
+            parts += sorted((ROOT / package).rglob("*.py"))
+        others = set(checks.glob("ch??.py")) - {checks / f"ch{chapter}.py"}
+        for part in parts:
+            if part.is_file() and part not in others:
+                found.update(f"{part.relative_to(ROOT).as_posix()}\0".encode())
+                found.update(part.read_bytes())
     return found.hexdigest()[:16]
 
 
@@ -59,6 +71,7 @@ def read_report(path: Path | None, seed: int) -> dict[tuple[str, str], Report]:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         course = saved["course"] if saved["seed"] == seed else {}
+        fresh = {chapter for chapter, then in course.items() if then == course_digest(chapter)}
         return {
             (one["file"], one["sha256"]): Report(
                 one["file"],
@@ -71,7 +84,7 @@ def read_report(path: Path | None, seed: int) -> dict[tuple[str, str], Report]:
                 one["problem"],
             )
             for one in saved["submissions"]
-            if one["rows"] and course.get(one["chapter"]) == course_digest(one["chapter"])
+            if one["rows"] and one["chapter"] in fresh
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(
@@ -91,15 +104,17 @@ def write_report(path: Path, reports: Iterable[tuple[Report, str]], seed: int, p
     chapters = sorted({one["chapter"] for one in submissions if one["rows"]})
     course = {chapter: course_digest(chapter) for chapter in chapters}
     said = {"seed": seed, "course": course, "submissions": submissions}
-    _replace(path, json.dumps(said, indent=1) + "\n")
+    write_text(path, json.dumps(said, indent=1) + "\n")
 
 
 def write_csv(path: Path, reports: list[Report], points: dict):
     """One row per submission: student, file, chapter, an exercise a column, points, remarks."""
     columns = sorted({row.exercise for report in reports for row in report.rows})
-    partial = path.with_name(path.name + ".partial")
     # With the mark that tells a spreadsheet program that this is UTF-8.
-    with open(partial, "w", encoding="utf-8-sig", newline="") as file:
+    with (
+        in_one_stroke(path) as partial,
+        open(partial, "w", encoding="utf-8-sig", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["student", "file", "chapter", *columns, "points", "out of", "remarks"])
         for report in reports:
@@ -110,7 +125,6 @@ def write_csv(path: Path, reports: list[Report], points: dict):
             row += [f"{number:g}" for number in total(report, points)]
             row.append("; ".join(told) or report.problem)
             writer.writerow([guarded(cell) for cell in row])
-    os.replace(partial, path)
 
 
 def guarded(cell: str) -> str:
@@ -120,12 +134,6 @@ def guarded(cell: str) -> str:
     ("'=1+1", '007')
     """
     return f"'{cell}" if cell.startswith(FORMULA) else cell
-
-
-def _replace(path: Path, text: str):
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def worth(exercise: str, points: dict) -> float:
