@@ -1,34 +1,64 @@
-"""The web edition of a widget: a block of HTML that steps without a kernel, a manager or a network.
+"""The scripts of the widgets, and their web edition: HTML that steps without a kernel or network.
 
-A page holds one block per widget and the drawing code once. `alone` puts both together, for a page
-that has nothing else.
+A page holds one block per widget and the scripts once. `alone` puts both together, for a page that
+has nothing else.
 """
 
 import html
 import json
 from pathlib import Path
 
+_HERE = Path(__file__).parent / "js"
+# What the live widgets and the web edition have in common, in this order: a piece may use only
+# what stands above it.
+DRAWING = (
+    "numbers.js",
+    "palette.js",
+    "pen.js",
+    "microscope/run.js",
+    "microscope/words.js",
+    "microscope/legend.js",
+    "microscope/cycle.js",
+    "microscope/lines.js",
+    "microscope/matrix.js",
+    "microscope/answers.js",
+    "microscope/attention.js",
+    "microscope/microscope.js",
+    "frames.js",
+    "plane.js",
+    "sheet.js",
+    "view.js",
+)
 
-def script(*more: Path) -> str:
-    """The code that fills the blocks of a page; it is the live widgets' drawing code and a frame.
 
-    `more` are files that add makers of further kinds of blocks.
+def live_script() -> str:
+    """The module that a notebook's front end runs for each live widget.
 
-    >>> script().startswith("// Drawing code")
+    >>> "export default" in live_script()
     True
     """
-    here = Path(__file__).parent
-    parts = (here / "view.js", *more, here / "static_page.js")
-    return "\n".join(path.read_text(encoding="utf-8") for path in parts)
+    return _joined(*_paths(*DRAWING, "live_widget.js"))
+
+
+def script(*more: Path) -> str:
+    """The code that fills the blocks of a page: the live widgets' drawing, under plain controls.
+
+    `more` are files that add makers of further kinds of blocks (`looplab.makers.KIND`).
+
+    >>> script().endswith("})();")
+    True
+    """
+    pieces = _paths(*DRAWING, "page_controls.js")
+    return _joined(*pieces, *more, *_paths("static_page.js"))
 
 
 def block(kind: str, title: str, payload: dict) -> str:
-    """One widget: its kind (`stepper`, `game`), its name for a screen reader, and all its data.
+    """One widget: its kind (the name of its maker), its name for a screen reader, and all its data.
 
     The text depends on the data only, so that a rebuilt page differs where the run does.
 
-    >>> block("game", "a game", {"cases": ["</script>"]})[:58]
-    '<div data-looplab="game" role="group" aria-label="a game">'
+    >>> block("stepper", "a run", {"labels": ["</script>"]})[:60]
+    '<div data-looplab="stepper" role="group" aria-label="a run">'
     """
     # "<" would end the script early if a label held "</script>"; as an escape it means the same.
     data = json.dumps(payload, separators=(",", ":")).replace("<", "\\u003c")
@@ -44,3 +74,11 @@ def alone(block: str, *more: Path) -> str:
     """A block with the code that fills it, for a page of its own or an output in a notebook."""
     # A function around it: two such pieces on one page must not name the same things twice.
     return f"{block}<script>(() => {{{script(*more)}}})();</script>"
+
+
+def _paths(*names: str) -> list[Path]:
+    return [_HERE / name for name in names]
+
+
+def _joined(*paths: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8").rstrip() for path in paths)

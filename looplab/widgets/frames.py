@@ -1,27 +1,16 @@
 """A slider over pictures: any array [loop, height, width], numbers or categories."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from looplab.tasks import START, WALL
-from looplab.widgets.microscope import number
+from looplab.widgets.meta import Category, FramesMeta
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
-
-
-@dataclass(frozen=True)
-class Category:
-    """One kind of cell: told apart by colour (#rrggbb), by a mark in the cell and by hatching."""
-
-    name: str
-    colour: str
-    mark: str = ""
-    hatch: bool = False
-
+from looplab.widgets.words import number
 
 FLOOD = (
     Category("wall", "#4d4d4d", hatch=True),
@@ -104,20 +93,18 @@ class FrameStepper(Stepper):
         if captions is not None and len(captions) != len(array):
             raise ValueError(f"{len(captions)} captions for {len(array)} frames: give one each")
         data, layout = pack({"frames": (array, 1)})
-        self._shown = unpack(data, layout)["frames"]
-        meta = {
-            "kind": "frames",
-            "title": title or "Frames",
-            "layout": layout,
-            "first": first,
-            "last": first + len(array) - 1,
-            "kinds": None if categories is None else [asdict(kind) for kind in categories],
-            "colour": colour,
-            "captions": None if captions is None else list(captions),
-            "low": float(array.min()),
-            "high": float(array.max()),
-        }
-        super().__init__(data, meta, loop=first)
+        meta = FramesMeta(
+            title=title or "Frames",
+            layout=layout,
+            first=first,
+            last=first + len(array) - 1,
+            kinds=None if categories is None else list(categories),
+            colour=colour,
+            captions=None if captions is None else list(captions),
+            low=float(array.min()),
+            high=float(array.max()),
+        )
+        super().__init__(data, unpack(data, layout), meta, loop=first)
 
     @classmethod
     def flood(cls, tokens: Tensor, answers: Tensor, targets: Tensor, **options) -> "FrameStepper":
@@ -126,21 +113,16 @@ class FrameStepper(Stepper):
         return cls(flood_frames(tokens, answers, targets), **options)
 
     def __repr__(self):
-        meta, (_, height, width) = self.stage.meta, self._shown.shape
-        return (
-            f"FrameStepper(loops={meta['first']}..{meta['last']}, height={height}, width={width})"
-        )
+        meta, (_, height, width) = self.meta, self.numbers["frames"].shape
+        return f"FrameStepper(loops={meta.first}..{meta.last}, height={height}, width={width})"
 
     def picture_state(self, loop: int | None = None) -> dict:
         """loop, values [height][width] as drawn, counts per category, held loop, words."""
-        meta = self.stage.meta
-        loop = self.loop if loop is None else whole("loop", loop)
-        if not meta["first"] <= loop <= meta["last"]:
-            raise ValueError(f"loop={loop}: there are loops {meta['first']} to {meta['last']}")
-        values = self._shown[loop - meta["first"]]
+        loop, kinds = self.checked_loop(loop), self.meta.kinds
+        values = self._frame(loop)
         counts = None
-        if meta["kinds"] is not None:
-            counts = {k["name"]: int((values == n).sum()) for n, k in enumerate(meta["kinds"])}
+        if kinds is not None:
+            counts = {kind.name: int((values == n).sum()) for n, kind in enumerate(kinds)}
         state = {"loop": loop, "values": values.tolist(), "counts": counts}
         return state | {"held_loop": self.held_loop, "words": self._words(loop, values, counts)}
 
@@ -154,17 +136,19 @@ class FrameStepper(Stepper):
 
         return frame_strip(self, loops)
 
+    def _frame(self, loop: int) -> np.ndarray:
+        return self.numbers["frames"][loop - self.meta.first]
+
     def _words(self, loop: int, values: np.ndarray, counts: dict | None) -> str:
-        """The same sentence as `words` in view.js."""
-        meta = self.stage.meta
-        said = [f"Loop {loop} of {meta['last']}:"]
-        if meta["captions"]:
-            said.append(meta["captions"][loop - meta["first"]])
+        """The same sentence as `words` in js/frames.js."""
+        meta = self.meta
+        said = [f"Loop {loop} of {meta.last}:"]
+        if meta.captions:
+            said.append(meta.captions[loop - meta.first])
         elif counts is not None:
             said.append(", ".join(f"{name} {n}" for name, n in counts.items() if n) + ".")
-            if loop > meta["first"]:
-                before = self._shown[loop - meta["first"] - 1]
-                changed = int((values != before).sum())
+            if loop > meta.first:
+                changed = int((values != self._frame(loop - 1)).sum())
                 said.append(f"{changed} of {values.size} cells changed since loop {loop - 1}.")
         else:
             said.append(f"smallest {number(values.min())}, largest {number(values.max())}.")

@@ -9,13 +9,22 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer
 from looplab.tracing import Trace
+from looplab.widgets.meta import MicroscopeMeta
+from looplab.widgets.microscope_numbers import (
+    Answers,
+    Planes,
+    Run,
+    answers,
+    attention,
+    decades,
+    distances,
+    extents,
+    largest_weights,
+    positions,
+)
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
-
-MATRIX_CLASSES = 32  # up to here every answer has its own column; beyond, the likeliest are named
-TOP = 3
-HEADS_BYTES = 100_000  # patterns above this many bytes travel as the mean over heads
-MOST_BYTES = 8_000_000
+from looplab.widgets.words import number, percent
 
 
 class LoopMicroscope(Stepper):
@@ -60,86 +69,58 @@ class LoopMicroscope(Stepper):
         labels: Sequence[str] | None = None,
         answer_names: Sequence[str] | None = None,
     ):
-        states = _states(trace, item)
-        loops, layers, tokens, width = states.shape
+        runs = _runs(trace, model, compare, item)
+        loops, layers, tokens, _ = runs["main"].states.shape
         labels = _labels(trace, item) if labels is None else [str(label) for label in labels]
         if len(labels) != tokens:
             raise ValueError(f"labels names {len(labels)} tokens: this run has {tokens}")
-        if token is not None and not 0 <= whole("token", token) < tokens:
-            raise ValueError(f"token={token}: this run has tokens 0 to {tokens - 1}")
-        targets = _targets(targets, item, tokens)
-
-        runs = {"main": (trace, model, states)}
-        if compare is not None:
-            other, other_model = compare if isinstance(compare, tuple) else (compare, model)
-            other_states = _states(other, item if other.tokens.shape[0] > item else 0)
-            if other_states.shape[1:] != states.shape[1:]:
-                raise ValueError(
-                    f"compare has [layer, token, width] = {list(other_states.shape[1:])}: expected "
-                    f"{list(states.shape[1:])}, as in the first trace"
-                )
-            runs["other"] = (other, other_model, other_states)
-
-        channels, meta = {}, {}
-        planes, meta["explained"] = _planes(states)
-        for who, (run, _, path) in runs.items():
-            begin = run.start[item if run.start.shape[0] > item else 0].double()
-            channels |= _positions(who, path, begin, planes)
-            channels |= _distances(who, path, begin)
-            if run.attention is not None:
-                channels |= _attention(who, run, item, len(runs))
+        if token is not None:
+            _check_token(token, tokens)
+        told = Answers({}, [], 0, _targets(targets, item, tokens))
         if model is not None:
-            answers, meta["names"], meta["classes"] = _answers(runs, item, targets, answer_names)
-            if not meta["classes"]:
-                targets = None if targets is None else answers.pop("targets")
-            channels |= answers
-        # A ghost of another kind than the picture could not be drawn over it.
-        if "main.attention" not in channels:
-            channels.pop("other.attention", None)
-        with_patterns = "main.attention" in channels
-        data, layout = pack(channels)
-        shown = unpack(data, layout)
+            told = answers(runs, told.targets, answer_names)
 
-        meta |= {
-            "kind": "microscope",
-            "title": f"Loop microscope: {loops} loops, {layers} layers, {tokens} tokens",
-            "layout": layout,
-            "first": 0,
-            "last": loops,
-            "loops": loops,
-            "other_loops": runs["other"][2].shape[0] if "other" in runs else loops,
-            "layers": layers,
-            "labels": labels,
-            "targets": targets,
-            "unit": "distance ÷ length of the fixed point; the last loop defines it",
-            "noise": round(math.log10(torch.finfo(trace.states.dtype).eps), 3),
-            "noise_name": f"{str(trace.states.dtype).removeprefix('torch.')} rounding",
-            "ranges": {name: _range(shown, name) for name in ("distance", "step")},
-            "extent": _extents(shown),
-        }
-        meta.setdefault("names", [])
-        meta.setdefault("classes", 0)
-        layer_names, head_names = [], []
-        if with_patterns:
-            layer_names = [f"layer {n + 1}" for n in range(layers)]
-            patterns = shown["main.attention"]
-            if patterns.shape[2] > 1:
-                heads = [f"head {n + 1}" for n in range(patterns.shape[2])]
-                head_names = ["mean of heads", *heads]
-            meta["attention_max"] = _attention_max(patterns)
+        planes = Planes.of(runs["main"].states)
+        channels = {}
+        for who, run in runs.items():
+            channels |= positions(who, run, planes) | distances(who, run)
+            # A ghost of another kind than the picture could not be drawn over it.
+            if run.trace.attention is not None and trace.attention is not None:
+                channels |= attention(who, run, len(runs))
+        data, layout = pack(channels | told.channels)
+        numbers = unpack(data, layout)
+        patterns = numbers.get("main.attention")
 
+        meta = MicroscopeMeta(
+            title=f"Loop microscope: {loops} loops, {layers} layers, {tokens} tokens",
+            layout=layout,
+            first=0,
+            last=loops,
+            menus=_menus(labels, layers, patterns),
+            loops=loops,
+            other_loops=len(runs.get("other", runs["main"]).states),
+            layers=layers,
+            labels=labels,
+            explained=[[round(float(share), 4) for share in pair] for pair in planes.explained],
+            extent=extents(numbers),
+            unit="distance ÷ length of the fixed point; the last loop defines it",
+            ranges={name: decades(numbers, name) for name in ("distance", "step")},
+            noise=round(math.log10(torch.finfo(trace.states.dtype).eps), 3),
+            noise_name=f"{str(trace.states.dtype).removeprefix('torch.')} rounding",
+            names=told.names,
+            classes=told.classes,
+            targets=told.targets,
+            attention_max=None if patterns is None else largest_weights(patterns),
+        )
         if token is None:
-            token = int(np.nan_to_num(shown["main.distance"][1, -1], nan=-99).argmax())
-        meta["menus"] = {
-            "token": ["token", labels],
-            "layer": ["layer", layer_names],
-            "head": ["head", head_names],
-        }
-        self._shown, self._size = shown, (loops, layers, tokens)
-        super().__init__(data, meta, loop=1, token=int(token), layer=layers - 1, head=0)
+            token = np.nan_to_num(numbers["main.distance"][1, -1], nan=-99).argmax()
+        super().__init__(data, numbers, meta, loop=1, token=int(token), layer=layers - 1, head=0)
 
     def __repr__(self):
-        return "LoopMicroscope(loops={}, layers={}, tokens={})".format(*self._size)
+        meta = self.meta
+        return (
+            f"LoopMicroscope(loops={meta.loops}, layers={meta.layers}, tokens={len(meta.labels)})"
+        )
 
     @property
     def token(self) -> int:
@@ -148,9 +129,7 @@ class LoopMicroscope(Stepper):
 
     @token.setter
     def token(self, value: int):
-        tokens = self._size[2]
-        if not 0 <= whole("token", value) < tokens:
-            raise ValueError(f"token={value}: this run has tokens 0 to {tokens - 1}")
+        _check_token(value, len(self.meta.labels))
         self.stage.token = int(value)
 
     def picture_state(self, loop: int | None = None) -> dict:
@@ -161,20 +140,16 @@ class LoopMicroscope(Stepper):
         right (count, with targets), kept (answers equal to the last loop's); attention
         [token][token] or None; ghost: None or {"run", "loop", "points", "answers"}; words.
         """
-        loop = self.loop if loop is None else whole("loop", loop)
-        loops, _, _ = self._size
-        if not 0 <= loop <= loops:
-            raise ValueError(f"loop={loop}: this run has loops 0 to {loops}")
-        meta, shown, token = self.stage.meta, self._shown, self.token
+        loop, token, numbers = self.checked_loop(loop), self.token, self.numbers
         state = {
             "loop": loop,
-            "loops": loops,
+            "loops": self.meta.loops,
             "token": token,
-            "label": meta["labels"][token],
-            "start": shown["main.start"][token].tolist(),
+            "label": self.meta.labels[token],
+            "start": numbers["main.start"][token].tolist(),
             "points": self._points("main", loop),
-            "distance": (10 ** shown["main.distance"][loop, :, token]).tolist(),
-            "step": (10 ** shown["main.step"][loop, :, token]).tolist(),
+            "distance": (10 ** numbers["main.distance"][loop, :, token]).tolist(),
+            "step": (10 ** numbers["main.step"][loop, :, token]).tolist(),
             "attention": self._pattern(loop),
         }
         state |= self._told("main", loop)
@@ -198,33 +173,33 @@ class LoopMicroscope(Stepper):
         return microscope_strip(self, loops)
 
     def _points(self, who: str, loop: int) -> list | None:
-        points = self._shown[f"{who}.points"]
+        points = self.numbers[f"{who}.points"]
         return points[loop - 1, :, self.token].tolist() if loop else None
 
     def _pattern(self, loop: int) -> list | None:
-        if not loop or "main.attention" not in self._shown:
+        if not loop or "main.attention" not in self.numbers:
             return None
-        patterns = self._shown["main.attention"][loop - 1, self.stage.layer]
+        patterns = self.numbers["main.attention"][loop - 1, self.stage.layer]
         one = self.stage.head > 0 and len(patterns) > 1
         return (patterns[self.stage.head - 1] if one else patterns.mean(0)).tolist()
 
     def _likeliest(self, who: str, loop: int) -> tuple[np.ndarray, np.ndarray]:
-        if f"{who}.answers" in self._shown:
-            probability = self._shown[f"{who}.answers"][loop]
+        if f"{who}.answers" in self.numbers:
+            probability = self.numbers[f"{who}.answers"][loop]
             return probability.argmax(-1), probability.max(-1)
-        top, likely = self._shown[f"{who}.top"], self._shown[f"{who}.top_p"]
+        top, likely = self.numbers[f"{who}.top"], self.numbers[f"{who}.top_p"]
         return top[loop, :, 0].astype(int), likely[loop, :, 0]
 
     def _told(self, who: str, loop: int) -> dict:
-        if f"{who}.answers" not in self._shown and f"{who}.top" not in self._shown:
+        if f"{who}.answers" not in self.numbers and f"{who}.top" not in self.numbers:
             return {"answers": None, "probability": None, "right": None, "kept": None}
-        meta = self.stage.meta
+        meta = self.meta
         answer, probability = self._likeliest(who, loop)
-        last = self._size[0] if who == "main" else meta["other_loops"]
+        last = meta.loops if who == "main" else meta.other_loops
         final, _ = self._likeliest(who, last)
-        right = None if meta["targets"] is None else int((answer == meta["targets"]).sum())
+        right = None if meta.targets is None else int((answer == meta.targets).sum())
         return {
-            "answers": [meta["names"][a] for a in answer],
+            "answers": [meta.names[a] for a in answer],
             "probability": probability.tolist(),
             "right": right,
             "kept": int((answer == final).sum()),
@@ -233,29 +208,30 @@ class LoopMicroscope(Stepper):
     def _ghost(self, loop: int) -> tuple[str, int, str] | None:
         if self.held_loop is not None:
             return "main", self.held_loop, f"loop {self.held_loop}"
-        if "other.points" in self._shown:
-            return "other", min(loop, self.stage.meta["other_loops"]), "the other run"
+        if "other.points" in self.numbers:
+            return "other", min(loop, self.meta.other_loops), "the other run"
         return None
 
     def _count(self, told: dict) -> str:
+        tokens = len(self.meta.labels)
         if told["right"] is not None:
-            return f"{told['right']} of {self._size[2]} answers are right"
-        return f"{told['kept']} of {self._size[2]} answers are the final ones"
+            return f"{told['right']} of {tokens} answers are right"
+        return f"{told['kept']} of {tokens} answers are the final ones"
 
     def _words(self, state: dict) -> str:
-        """The same sentence as `words` in view.js; a browser test holds the two together."""
-        meta, loop, loops, token = self.stage.meta, state["loop"], state["loops"], state["token"]
+        """The same sentence as js/microscope/words.js; a browser test holds the two together."""
+        meta, loop, loops, token = self.meta, state["loop"], state["loops"], state["token"]
         said = [f"Loop {loop} of {loops}." if loop else "Loop 0, the start state before any pass."]
         if state["answers"] is not None:
             said.append(self._count(state) + ".")
-            answer, p = state["answers"][token], math.floor(state["probability"][token] * 100 + 0.5)
+            answer, p = state["answers"][token], percent(state["probability"][token])
             verdict = ""
-            if meta["targets"] is not None:
-                wanted = meta["names"][meta["targets"][token]]
+            if meta.targets is not None:
+                wanted = meta.targets[token]
                 got, _ = self._likeliest("main", loop)
-                right = got[token] == meta["targets"][token]
-                verdict = ", which is right" if right else f"; right is {wanted}"
-            said.append(f"Token {state['label']} answers {answer} ({p} %){verdict}.")
+                right = got[token] == wanted
+                verdict = ", which is right" if right else f"; right is {meta.names[wanted]}"
+            said.append(f"Token {state['label']} answers {answer} ({p}){verdict}.")
         distance = state["distance"][-1]
         if loop == loops:
             said.append("This last loop stands for the fixed point.")
@@ -269,32 +245,25 @@ class LoopMicroscope(Stepper):
         return " ".join(said)
 
 
-def number(x: float) -> str:
-    """Two significant digits, written as the browser writes them.
-
-    >>> number(0.0314), number(0.00314), number(12.3)
-    ('0.031', '3.1e-3', '12')
-    """
-    if not math.isfinite(x):
-        return "–"
-    if 0.01 <= x < 99.5:
-        return f"{x:#.2g}".rstrip(".")
-    digits, exponent = f"{x:.1e}".split("e")
-    return f"{digits}e{int(exponent):+d}"
-
-
-def _states(trace: Trace, item: int) -> Tensor:
-    """One sequence's states [loop, layer, token, width] in float64."""
-    if trace.states is None:
-        raise ValueError('this trace has no states: record it with keep=("states",)')
-    batch = trace.states.shape[2]
-    if not 0 <= whole("item", item) < batch:
-        raise ValueError(f"item={item}: this trace holds sequences 0 to {batch - 1}")
-    states = trace.states[:, :, item].double()
-    if not torch.isfinite(states).all():
-        bad = int((~torch.isfinite(states)).flatten(1).any(1).nonzero()[0]) + 1
-        raise ValueError(f"the states are not finite from loop {bad} on: trace fewer loops")
-    return states
+def _runs(
+    trace: Trace,
+    model: LoopedTransformer | None,
+    compare: Trace | tuple[Trace, LoopedTransformer] | None,
+    item: int,
+) -> dict[str, Run]:
+    """The run that is looked at, "main", and the one beside it, "other"."""
+    runs = {"main": Run.of(trace, model, item)}
+    if compare is not None:
+        beside, its_model = compare if isinstance(compare, tuple) else (compare, model)
+        other = Run.of(beside, its_model, item if len(beside.tokens) > item else 0)
+        shape, wanted = list(other.states.shape[1:]), list(runs["main"].states.shape[1:])
+        if shape != wanted:
+            raise ValueError(
+                f"compare has [layer, token, width] = {shape}: expected {wanted}, as in the first "
+                "trace"
+            )
+        runs["other"] = other
+    return runs
 
 
 def _labels(trace: Trace, item: int) -> list[str]:
@@ -318,142 +287,21 @@ def _targets(targets, item: int, tokens: int) -> list[int] | None:
     return targets.tolist()
 
 
-def _planes(states: Tensor) -> tuple[tuple[Tensor, Tensor], list]:
-    """The plane of every token's path: mean and axes [token, (2,) width], and what it explains."""
-    path = states.flatten(0, 1).transpose(0, 1)  # [token, loop * layer, width]
-    mean = path.mean(1, keepdim=True)
-    _, spread, axes = torch.linalg.svd(path - mean, full_matrices=False)
-    axes, spread = axes[:, :2], spread.square()
-    if axes.shape[1] < 2:  # a single point or one-wide states have no second axis
-        axes = torch.nn.functional.pad(axes, (0, 0, 0, 2 - axes.shape[1]))
-        spread = torch.nn.functional.pad(spread, (0, 2 - spread.shape[1]))
-    # Signs of singular vectors are arbitrary: the largest entry is made positive.
-    largest = axes.abs().argmax(-1, keepdim=True)
-    axes = axes * axes.gather(-1, largest).sign()
-    share = spread[:, :2] / spread.sum(1, keepdim=True).clamp(min=1e-300)
-    return (mean, axes), [[round(float(s), 4) for s in pair] for pair in share]
+def _check_token(token: int, tokens: int):
+    if not 0 <= whole("token", token) < tokens:
+        raise ValueError(f"token={token}: this run has tokens 0 to {tokens - 1}")
 
 
-def _positions(who: str, states: Tensor, start: Tensor, planes) -> dict:
-    mean, axes = planes  # [token, 1, width], [token, 2, width]
-    points = torch.einsum("lktw,tcw->lktc", states - mean[:, 0], axes)
-    begin = torch.einsum("tw,tcw->tc", start - mean[:, 0], axes)
-    return {f"{who}.points": (points.numpy(), 2), f"{who}.start": (begin.numpy(), 2)}
-
-
-def _distances(who: str, states: Tensor, start: Tensor) -> dict:
-    """log10 of relative distance to the last loop, and of the relative step [loop+1, layer, token].
-
-    Row 0 is the start state; it precedes layer 1, so it has a value for the last layer only, whose
-    state is what a loop starts from.
-    """
-    limit = states[-1]
-    before = torch.full_like(states[:1], torch.nan)
-    before[0, -1] = start
-    path = torch.cat([before, states])  # [loop+1, layer, token, width]
-    distance = (path - limit).norm(dim=-1) / limit.norm(dim=-1)
-    step = (path[1:] - path[:-1]).norm(dim=-1) / path[1:].norm(dim=-1)
-    step = torch.cat([torch.full_like(step[:1], torch.nan), step])
+def _menus(labels: list[str], layers: int, patterns: np.ndarray | None) -> dict[str, list]:
+    """Menus of the tokens, and of the layers and heads whose attention travelled."""
+    layer_names, head_names = [], []
+    if patterns is not None:  # [loop, layer, head, token, token]
+        layer_names = [f"layer {n + 1}" for n in range(layers)]
+        heads = patterns.shape[2]
+        if heads > 1:
+            head_names = ["mean of heads", *(f"head {n + 1}" for n in range(heads))]
     return {
-        f"{who}.distance": (distance.log10().numpy(), 2),
-        f"{who}.step": (step.log10().numpy(), 2),
+        "token": ["token", labels],
+        "layer": ["layer", layer_names],
+        "head": ["head", head_names],
     }
-
-
-def _attention(who: str, trace: Trace, item: int, runs: int) -> dict:
-    item = item if trace.attention.shape[2] > item else 0
-    patterns = trace.attention[:, :, item].float()  # [loop, layer, head, token, token]
-    if patterns.numel() * runs > HEADS_BYTES:
-        patterns = patterns.mean(2, keepdim=True)
-    if patterns.numel() > MOST_BYTES:
-        raise ValueError(
-            f"the attention of {patterns.shape[0]} loops and {patterns.shape[-1]} tokens would "
-            f"take {patterns.numel() / 1e6:.0f} MB in the browser: trace fewer loops or tokens, or "
-            'leave "attention" out of keep'
-        )
-    return {f"{who}.attention": (patterns.numpy(), 1)}
-
-
-def _answers(runs: dict, item: int, targets: list[int] | None, names) -> tuple[dict, list, int]:
-    """Channels of what each loop's end reads out as, the answers' names, columns (0: too many)."""
-    classes = runs["main"][1].config.answers
-    if names is not None and len(names) != classes:
-        raise ValueError(f"answer_names has {len(names)} names: this model has {classes} answers")
-    if targets is not None and not all(0 <= t < classes for t in targets):
-        wrong = next(t for t in targets if not 0 <= t < classes)
-        raise ValueError(f"targets hold {wrong}: this model's answers are 0 to {classes - 1}")
-    matrix = classes <= MATRIX_CLASSES
-    channels, tops = {}, {}
-    for who, (run, model, _) in runs.items():
-        if model.config.answers != classes:
-            raise ValueError(
-                f"compare's model has {model.config.answers} answers: expected {classes}"
-            )
-        at = item if run.start.shape[0] > item else 0
-        probability = _lens(model, run, at, None if matrix else TOP)
-        if matrix:
-            channels[f"{who}.answers"] = (probability.numpy(), 1)
-        else:
-            tops[who] = probability.indices
-            channels[f"{who}.top_p"] = (probability.values.numpy(), 1)
-    name = str if names is None else lambda i: str(names[i])
-    if matrix:
-        return channels, [name(i) for i in range(classes)], classes
-    # A large vocabulary: only the answers that appear travel, under small numbers of their own.
-    used = {i for top in tops.values() for i in top.unique().tolist()} | set(targets or [])
-    used = sorted(used)
-    small = {i: n for n, i in enumerate(used)}
-    for who, top in tops.items():
-        compact = np.searchsorted(used, top.numpy())
-        channels[f"{who}.top"] = (compact, 2)
-    if targets is not None:
-        channels["targets"] = [small[t] for t in targets]
-    return channels, [name(i) for i in used], 0
-
-
-def _lens(model: LoopedTransformer, run: Trace, item: int, top: int | None):
-    """Probabilities [loop+1, token, class] of every loop's end, the start first; or their top k."""
-    rows = []
-    with torch.no_grad():
-        # One loop at a time: with a large vocabulary all of them at once would not fit.
-        for state in (run.start, *run.loop_ends):
-            tokens = run.tokens[item : item + 1]
-            logits = model.readout(state[item : item + 1], tokens)[0].float()
-            probability = logits.softmax(-1)
-            rows.append(probability if top is None else probability.topk(top, dim=-1))
-    if top is None:
-        return torch.stack(rows)
-    return torch.return_types.topk(tuple(torch.stack(part) for part in zip(*rows, strict=True)))
-
-
-def _range(shown: dict, channel: str) -> list[float]:
-    """Whole decades around every value of a channel, both runs."""
-    values = np.concatenate([v.ravel() for n, v in shown.items() if n.endswith("." + channel)])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return [-1.0, 0.0]
-    low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
-    return [low, high if high > low else low + 1]
-
-
-def _extents(shown: dict) -> list[list[float]]:
-    """x0, x1, y0, y1 of everything drawn in each token's plane, never of no size."""
-    tokens = shown["main.start"].shape[0]
-    clouds = [shown["main.points"].reshape(-1, tokens, 2), shown["main.start"][None]]
-    if "other.points" in shown:
-        clouds += [shown["other.points"].reshape(-1, tokens, 2), shown["other.start"][None]]
-    cloud = np.concatenate(clouds)
-    low, high = cloud.min(0), cloud.max(0)
-    least = np.maximum((high - low).max(-1, keepdims=True) * 0.05, 1e-9)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, least)
-    low, high = middle - half, middle + half
-    return [
-        [float(f"{v:.6g}") for v in row]
-        for row in np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], 1)
-    ]
-
-
-def _attention_max(patterns: np.ndarray) -> list[list[float]]:
-    """Largest weight of every layer: of the mean of heads, then of each head."""
-    most = [patterns.mean(2).max((0, 2, 3)), *np.moveaxis(patterns.max((0, 3, 4)), 1, 0)]
-    return [[float(f"{v:.4g}") for v in row] for row in np.stack(most, 1)]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from looplab.widgets.meta import PlaneMeta
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
 
@@ -67,49 +68,40 @@ class PlaneStepper(Stepper):
                 f"kinds {kinds}: expected {count} numbers from 0 to {max(1, len(names)) - 1}"
             )
         data, layout = pack({"points": (cloud, 2)})
-        self._shown = unpack(data, layout)["points"]
         first = whole("first", first)
-        meta = {
-            "kind": "plane",
-            "title": title,
-            "slider": slider,
-            "menus": {
+        meta = PlaneMeta(
+            title=title,
+            slider=slider,
+            menus={
                 trait: [name, list(options)]
                 for trait, (name, options) in zip(MENUS, menus.items(), strict=False)
             },
-            "layout": layout,
-            "first": first,
-            "last": first + frames - 1,
-            "names": list(names),
-            "kinds": kinds,
-            "captions": _captions(captions, cloud.shape[:4], slider, first),
-            "circle": bool(circle),
-            "path": bool(path),
-            "buttons": bool(buttons),
-            "axes": list(axes),
-            "extent": _extent(cloud, circle),
-        }
-        super().__init__(data, meta, loop=first)
+            layout=layout,
+            first=first,
+            last=first + frames - 1,
+            names=list(names),
+            kinds=kinds,
+            captions=_captions(captions, cloud.shape[:4], slider, first),
+            circle=bool(circle),
+            path=bool(path),
+            axes=list(axes),
+            extent=_extent(cloud, circle),
+        )
+        super().__init__(data, unpack(data, layout), meta, loop=first, buttons=bool(buttons))
 
     def __repr__(self):
-        meta = self.stage.meta
-        return (
-            f"PlaneStepper({meta['slider']}={meta['first']}..{meta['last']}, "
-            f"points={len(meta['kinds'])})"
-        )
+        meta = self.meta
+        return f"PlaneStepper({meta.slider}={meta.first}..{meta.last}, points={len(meta.kinds)})"
 
     def picture_state(self, loop: int | None = None) -> dict:
         """loop, points [point][2] as drawn (None: not drawn), held loop, words."""
-        meta = self.stage.meta
-        loop = self.loop if loop is None else whole("loop", loop)
-        if not meta["first"] <= loop <= meta["last"]:
-            raise ValueError(f"loop={loop}: there are {meta['first']} to {meta['last']}")
-        shown = self._shown[(*self._chosen(), loop - meta["first"])]
+        loop = self.checked_loop(loop)
+        shown = self.numbers["points"][(*self._chosen(), loop - self.meta.first)]
         points = [None if np.isnan(point).any() else point.tolist() for point in shown]
         words = self._caption(loop)
         if self.held_loop is not None:
             held = self._caption(self.held_loop)
-            words += f" Held beside it, {meta['slider']} {self.held_loop}: {held}"
+            words += f" Held beside it, {self.meta.slider} {self.held_loop}: {held}"
         return {"loop": loop, "points": points, "held_loop": self.held_loop, "words": words}
 
     def describe(self, loop: int | None = None) -> str:
@@ -119,21 +111,20 @@ class PlaneStepper(Stepper):
     def choose(self, **options: str) -> None:
         """Set menus from Python by their names: `stepper.choose(norm="pre")`."""
         for called, option in options.items():
-            for trait, (name, offered) in self.stage.meta["menus"].items():
+            for trait, (name, offered) in self.meta.menus.items():
                 if name == called and option in offered:
                     setattr(self.stage, trait, offered.index(option))
                     break
             else:
-                known = {name: offered for name, offered in self.stage.meta["menus"].values()}
+                known = {name: offered for name, offered in self.meta.menus.values()}
                 raise ValueError(f"{called}={option!r}: the menus are {known}")
 
     def film_strip(self, frames: Sequence[int] | None = None):
         """A few frames side by side as one still picture with alt text (a plots.Picture)."""
         from looplab.widgets.strip import plane_strip
 
-        meta = self.stage.meta
         if frames is None:
-            every = np.linspace(meta["first"], meta["last"], 5).round().astype(int)
+            every = np.linspace(self.meta.first, self.meta.last, 5).round().astype(int)
             frames = sorted({int(n) for n in every})
         return plane_strip(self, frames)
 
@@ -142,7 +133,7 @@ class PlaneStepper(Stepper):
 
     def _caption(self, loop: int) -> str:
         a, b, c = self._chosen()
-        return self.stage.meta["captions"][a][b][c][loop - self.stage.meta["first"]]
+        return self.meta.captions[a][b][c][loop - self.meta.first]
 
 
 def _captions(captions, shape: tuple[int, ...], slider: str, first: int) -> list:

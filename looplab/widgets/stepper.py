@@ -3,17 +3,14 @@
 import base64
 import json
 from numbers import Integral
-from pathlib import Path
 
 import anywidget
 import ipywidgets
+import numpy as np
 import traitlets
 
 from looplab.widgets import embed
-
-_HERE = Path(__file__).parent
-_VIEW = (_HERE / "view.js").read_text(encoding="utf-8")
-_LIVE = (_HERE / "live_widget.js").read_text(encoding="utf-8")
+from looplab.widgets.meta import Meta
 
 # What the menu beside the play button offers, and the milliseconds between two pictures; drawing
 # comes on top, so the last is as fast as the browser can.
@@ -23,10 +20,10 @@ SPEEDS = {"2 loops/s": 500, "5 loops/s": 200, "10 loops/s": 100, "fastest": 20}
 class Stage(anywidget.AnyWidget):
     """The canvas. All of a run is in `data`; the other traits say which part of it is shown."""
 
-    _esm = _VIEW + _LIVE
+    _esm = embed.live_script()
 
-    data = traitlets.Bytes().tag(sync=True)
-    meta = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)  # of payload.pack
+    meta = traitlets.Dict().tag(sync=True)  # a Meta as a dict
     loop = traitlets.Int().tag(sync=True)
     token = traitlets.Int().tag(sync=True)
     layer = traitlets.Int().tag(sync=True)
@@ -43,22 +40,31 @@ class Stepper(ipywidgets.VBox):
 
     The state lives in `stage`; slider, play button and menus are linked to it in the browser, so a
     busy kernel stops nothing. Set `loop` to move the picture from Python; read it to see where the
-    learner is.
+    learner is. `numbers` holds all that is drawn, name -> array, as rounded for the browser, and
+    `meta` what the browser is told about it.
     """
 
-    def __init__(self, data: bytes, meta: dict, *, loop: int, **state):
-        # Which of these names a menu sets, what it is called and what it offers.
-        meta = {"slider": "loop", "menus": {}} | meta
-        self.stage = Stage(data=data, meta=meta, loop=loop, **state)
+    def __init__(
+        self,
+        data: bytes,
+        numbers: dict[str, np.ndarray],
+        meta: Meta,
+        *,
+        loop: int,
+        buttons: bool = False,
+        **state: int,
+    ):
+        self.numbers, self.meta = numbers, meta
+        self.stage = Stage(data=data, meta=meta.as_dict(), loop=loop, **state)
         slider = ipywidgets.IntSlider(
             value=loop,
-            min=meta["first"],
-            max=meta["last"],
-            description=meta["slider"],
+            min=meta.first,
+            max=meta.last,
+            description=meta.slider,
             layout=ipywidgets.Layout(flex="1 1 260px", width="auto"),
         )
         play = ipywidgets.Play(
-            value=loop, min=meta["first"], max=meta["last"], interval=self.stage.interval
+            value=loop, min=meta.first, max=meta.last, interval=self.stage.interval
         )
         hold = ipywidgets.ToggleButton(
             description="Hold",
@@ -81,11 +87,11 @@ class Stepper(ipywidgets.VBox):
             ("speed", speed, "index"),
         ]
         chosen = []
-        for name, (called, options) in meta["menus"].items():
+        # Buttons show all there is to choose from; many or long names need a menu.
+        control = ipywidgets.ToggleButtons if buttons else ipywidgets.Dropdown
+        for name, (called, options) in meta.menus.items():
             if len(options) < 2:
                 continue
-            # Buttons show all there is to choose from; many or long names need a menu.
-            control = ipywidgets.ToggleButtons if meta.get("buttons") else ipywidgets.Dropdown
             menu = control(
                 options=[(option, i) for i, option in enumerate(options)],
                 index=getattr(self.stage, name),
@@ -113,8 +119,15 @@ class Stepper(ipywidgets.VBox):
 
     @loop.setter
     def loop(self, value: int):
-        meta = self.stage.meta
-        self.stage.loop = min(max(whole("loop", value), meta["first"]), meta["last"])
+        self.stage.loop = min(max(whole("loop", value), self.meta.first), self.meta.last)
+
+    def checked_loop(self, loop: int | None = None) -> int:
+        """A loop that can be shown, by default the one shown now; ValueError for another."""
+        loop = self.loop if loop is None else whole("loop", loop)
+        first, last, slider = self.meta.first, self.meta.last, self.meta.slider
+        if not first <= loop <= last:
+            raise ValueError(f"loop={loop}: this run has {slider}s {first} to {last}")
+        return loop
 
     @property
     def held_loop(self) -> int | None:
@@ -123,9 +136,7 @@ class Stepper(ipywidgets.VBox):
 
     def hold(self, loop: int | None = None) -> None:
         """Keep a loop (the one shown now, unless named) as a ghost beside the others."""
-        meta, loop = self.stage.meta, self.loop if loop is None else whole("loop", loop)
-        if not meta["first"] <= loop <= meta["last"]:
-            raise ValueError(f"loop={loop}: this run has loops {meta['first']} to {meta['last']}")
+        loop = self.checked_loop(loop)
         with self.stage.hold_sync():
             self.stage.held, self.stage.held_loop = True, loop
 
@@ -153,7 +164,7 @@ class Stepper(ipywidgets.VBox):
             "speeds": SPEEDS,
             "data": base64.b64encode(self.stage.data).decode(),
         }
-        return embed.block("stepper", self.stage.meta["title"], payload)
+        return embed.block("stepper", self.meta.title, payload)
 
 
 def whole(name: str, value) -> int:

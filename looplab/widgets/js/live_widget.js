@@ -1,6 +1,7 @@
 // The live widget: traits of the model are the state, jslink moves them, nothing waits for Python.
 const TRAITS = ["loop", "token", "layer", "head", "held", "held_loop"];
-const bytesOf = v => v instanceof DataView ? new Uint8Array(v.buffer, v.byteOffset, v.byteLength) : new Uint8Array(v);
+const bytesOf = sent => sent instanceof DataView
+  ? new Uint8Array(sent.buffer, sent.byteOffset, sent.byteLength) : new Uint8Array(sent);
 
 function initialize({ model }) {
   const hold = () => {                       // holding pins the loop that is shown now

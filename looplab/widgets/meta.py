@@ -1,0 +1,93 @@
+"""What the browser is told about a widget's numbers: one record per kind, each field a JSON key.
+
+The numbers themselves travel as bytes, see payload.py. The scripts in js/ read these fields by the
+names that they have here.
+"""
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Category:
+    """One kind of cell: told apart by colour (#rrggbb), by a mark in the cell and by hatching."""
+
+    name: str
+    colour: str
+    mark: str = ""
+    hatch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What every widget with a slider tells."""
+
+    kind: str  # which of looplab.painters draws it
+    title: str
+    layout: dict[str, list]  # where each array lies in the bytes, from payload.pack
+    first: int  # the slider's two ends
+    last: int
+    slider: str = "loop"  # what the slider moves over
+    menus: dict[str, list] = field(default_factory=dict)  # trait -> [its name, list of options]
+
+    def as_dict(self) -> dict:
+        """The same as plain lists and dicts, ready for JSON.
+
+        >>> Meta(kind="plane", title="a turn", layout={}, first=1, last=8).as_dict()["slider"]
+        'loop'
+        """
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesMeta(Meta):
+    """A slider over pictures; array `frames` [loop, height, width]."""
+
+    kind: str = "frames"
+    kinds: list[Category] | None  # what the numbers index; None: they are shades
+    colour: str  # #rrggbb of the largest number
+    captions: list[str] | None  # what each frame shows, in words [frame]
+    low: float  # the number that is white, and the one that has the full colour
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneMeta(Meta):
+    """A slider over points in a plane; array `points` [menu, menu, menu, frame, point, 2]."""
+
+    kind: str = "plane"
+    names: list[str]  # the legend: a name for each kind of point; may be empty
+    kinds: list[int]  # the kind of each point [point]
+    captions: list  # what each frame shows, in words [menu][menu][menu][frame]
+    circle: bool  # whether the unit circle is drawn
+    path: bool  # whether the points are joined in their order
+    axes: list[str]  # names of the two axes; "" for none
+    extent: list[float]  # x0, x1, y0, y1 of the plane, in the points' units
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroscopeMeta(Meta):
+    """One run, and perhaps a second beside it, for the microscope's four panels.
+
+    Arrays, each named main.NAME and again other.NAME for the second run:
+    `points` [loop, layer, token, 2] and `start` [token, 2], in the plane of the token's path;
+    `distance` and `step` [loop + 1, layer, token], log10 of relative lengths, the start first;
+    `attention` [loop, layer, head, token, token], if the run kept it, with one head for their mean;
+    with a model `answers` [loop + 1, token, class], probabilities, or for many classes `top` and
+    `top_p` [loop + 1, token, rank], the likeliest answers as indices of `names` and how likely.
+    """
+
+    kind: str = "microscope"
+    loops: int  # passes of the first run, and of the second (of the first, if there is no other)
+    other_loops: int
+    layers: int
+    labels: list[str]  # a name for each token [token]
+    explained: list[list[float]]  # shares of the movement along a plane's axes [token][2]
+    extent: list[list[float]]  # x0, x1, y0, y1 of all that is drawn in each token's plane [token]
+    unit: str  # of `distance`, in words
+    ranges: dict[str, list[float]]  # "distance", "step" -> lowest and highest decade, whole numbers
+    noise: float  # log10 of the rounding of the states' number format, and its name
+    noise_name: str
+    names: list[str]  # a name for each answer that travels; empty without a model
+    classes: int  # columns of `answers`; 0: no model, or too many, so that `top` stands for them
+    targets: list[int] | None  # the right answer of each token, an index of `names` [token]
+    attention_max: list[list[float]] | None  # largest weight [layer][mean of heads, then each head]
