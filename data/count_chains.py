@@ -14,7 +14,7 @@ import make_checkpoints
 import torch
 
 from looplab import tasks, train
-from looplab.train.threads import use_threads
+from looplab.basics.threads import use_threads
 
 OUT = Path(__file__).parent / "chains.json"
 NAMES = ("root-k1", "root-k1-unrolled", "root-k1-shallow")

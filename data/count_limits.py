@@ -14,8 +14,8 @@ import make_checkpoints
 import torch
 
 from looplab import measure, trace
+from looplab.basics.threads import use_threads
 from looplab.measure import Limit
-from looplab.train.threads import use_threads
 
 OUT = Path(__file__).parent / "limits.json"
 NAMES = ("hero", "root-k1", "root-k1-penalty", "root-ouro", "flood")

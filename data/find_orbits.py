@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from looplab import measure, trace
+from looplab.basics.threads import use_threads
 from looplab.experiments import random_stacks as grid
 from looplab.measure import Limit
-from looplab.train.threads import use_threads
 
 OUT = Path(__file__).parent / "orbits.json"
 NORMS, INJECTIONS, DEPTHS, GAINS = ("Huginn", "Ouro"), ("none", "half-half"), (1, 2, 4), (1.5, 2, 3)

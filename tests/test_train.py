@@ -454,6 +454,13 @@ def test_the_accuracy_table_is_a_count():
     assert table.accuracy[:, 1].isnan().all()
 
 
+def test_the_accuracy_table_has_the_first_loops_of_an_unrolled_model():
+    batch, model = one_batch()[0], build(tied=False, loops=3).eval()
+    first, whole = (accuracy_table(model, batch, loops) for loops in (2, 3))
+    assert torch.equal(first.exact, whole.exact[:2])
+    assert torch.equal(first.accuracy, whole.accuracy[:2])
+
+
 def test_the_accuracy_table_draws_random_starts_from_its_generator():
     batch, model = one_batch()[0], build(start="normal").eval()
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from looplab.basics.threads import use_threads
 from looplab.measure import Limit, limit_by_period, min_layer_cosine
 from looplab.model import LoopedConfig, LoopedTransformer
-from looplab.train.threads import use_threads
 
 NORMS = {"pre": "pre", "Huginn": "residual_sandwich", "Ouro": "branch_sandwich"}
 # Name -> (the config's injection, does its matrix start as half the state and half the input?)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args
 
+from looplab.basics.whole import whole_number
 from looplab.model.injection import INJECTIONS
 from looplab.model.norms import PLACEMENTS, Placement
 
@@ -89,12 +90,12 @@ class LoopedConfig:
             if value not in choice:
                 raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
         for name in ("vocab", "width", "core", "loops", "fields", "heads"):
-            self._at_least(name, 1)
+            whole_number(name, getattr(self, name), 1)
         for name in ("prelude", "coda"):
-            self._at_least(name, 0)
+            whole_number(name, getattr(self, name), 0)
         for name in ("classes", "kv_heads", "head_dim", "mlp_width", "window"):
             if getattr(self, name) is not None:
-                self._at_least(name, 1)
+                whole_number(name, getattr(self, name), 1)
         for name in ("norm_eps", "start_std", "rope_theta", "embed_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected a number above zero")
@@ -143,11 +144,6 @@ class LoopedConfig:
                 f"tie_head needs one field and classes equal to vocab, got fields={self.fields}, "
                 f"classes={self.answers}, vocab={self.vocab}"
             )
-
-    def _at_least(self, name, least):
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
 
     @property
     def placement(self) -> Placement:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from looplab.basics.whole import whole_number
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.core import Core
@@ -350,8 +351,7 @@ class LoopedTransformer(nn.Module):
         """The number of loops to run, the config's for None; ValueError for one it cannot."""
         if loops is None:
             return self.config.loops
-        if isinstance(loops, bool) or not isinstance(loops, int) or loops < 1:
-            raise ValueError(f"loops={loops!r}: expected a whole number of at least 1")
+        whole_number("loops", loops, 1)
         if not self.config.tied and loops != self.config.loops:
             raise ValueError(
                 f"loops={loops}: this unrolled twin has weights for exactly {self.config.loops} "

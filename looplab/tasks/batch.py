@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import torch
 
+from looplab.basics.whole import is_whole
+
 
 class Batch(NamedTuple):
     """One batch of a task; every tensor is long.
@@ -45,7 +47,7 @@ def batches(task: Task, batch: int, generator: torch.Generator, block: int = 64)
 def check_whole(name: str, value: int, low: int, high: int | None = None) -> None:
     """Raise unless `value` is a whole number from `low` to `high`."""
     wanted = f"at least {low}" if high is None else f"from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_whole(value):
         raise TypeError(f"{name} is {value!r}; it must be a whole number {wanted}")
     if value < low or (high is not None and value > high):
         raise ValueError(f"{name} is {value}; it must be {wanted}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from looplab.basics.threads import faster_threads, use_threads
 from looplab.model import LoopedTransformer
 from looplab.tasks import Batch, Task
 from looplab.train import saving
@@ -15,7 +16,6 @@ from looplab.train.draws import Seeds, drawn_batches
 from looplab.train.interrupt import stop_on_interrupt
 from looplab.train.recipe import Recipe
 from looplab.train.step import Progress, batch_loss, train_step
-from looplab.train.threads import faster_threads, use_threads
 
 SAVE_SECONDS = 30.0  # a checkpoint is written this often, at the end, and on an interrupt
 

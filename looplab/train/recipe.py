@@ -5,6 +5,8 @@ from math import cos, isfinite, log, pi
 
 import torch
 
+from looplab.basics.whole import is_whole
+
 
 @dataclass(frozen=True)
 class UniformLoops:
@@ -83,7 +85,7 @@ class Recipe:
             lowest["loops"] = 1
         for name, low in lowest.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            if not is_whole(value, low):
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least {low}")
         for name in ("lr", "clip"):
             value = getattr(self, name)

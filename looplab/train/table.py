@@ -1,5 +1,6 @@
 """Judge a looped model by loop and by difficulty, never by one number."""
 
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,8 @@ def accuracy_table(
     accuracy = torch.empty(loops, len(counts))
     exact = torch.empty(loops)
     ready = model.prepare(tokens, generator=generator)
-    for loop, state in model.passes(ready, loops):
+    # An unrolled model may be asked for its first loops, which are no run of their own.
+    for loop, state in islice(model.passes(ready, limit or loops), loops):
         right = model.answer(state, ready).argmax(-1) == targets  # [batch, token]
         hits = kinds.bincount(weights=right[rated].double(), minlength=len(counts))
         accuracy[loop] = (hits / counts).cpu()

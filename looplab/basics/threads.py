@@ -1,4 +1,4 @@
-"""How many CPU threads a training run should use."""
+"""How many CPU threads a piece of work should use."""
 
 import os
 import time
@@ -10,7 +10,12 @@ import torch
 
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
-    """Run a block with this many torch threads and put the old number back."""
+    """Run a block with this many torch threads and put the old number back.
+
+    >>> with use_threads(1):
+    ...     torch.get_num_threads()
+    1
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -24,6 +29,9 @@ def faster_threads(work: Callable[[], object]) -> int:
 
     On tiny tensors many threads wait for each other longer than they compute, most of all on a
     busy machine. Under CI, and where torch already has a single thread, nothing is timed.
+
+    >>> faster_threads(lambda: torch.ones(2, 2) @ torch.ones(2, 2)) <= torch.get_num_threads()
+    True
     """
     everything = torch.get_num_threads()
     if everything == 1 or os.environ.get("CI"):
