@@ -76,7 +76,7 @@ def test_a_right_guess_solves_the_case_and_says_why(game):
     said = game.guess("no input")
     assert said == game.words and said.startswith("Yes, no input: the tokens lose their distance")
     assert (game.case, game.solved, game.score, game.finished) == (1, 1, 1, False)
-    assert not game._next.disabled
+    assert not game.next_button.disabled
 
 
 def test_a_wrong_guess_says_what_would_have_been_seen(game):
@@ -89,7 +89,7 @@ def test_a_wrong_guess_says_what_would_have_been_seen(game):
 
 
 def test_the_next_case_waits_for_the_answer(game):
-    assert game._next.disabled
+    assert game.next_button.disabled
     game.next_case()
     assert game.case == 1 and "first" in game.words
     game.guess("no input")
@@ -101,22 +101,22 @@ def test_the_next_case_waits_for_the_answer(game):
 def test_a_whole_game_by_its_buttons(game):
     for name in ("no input", "reset", "gain"):
         game.buttons[name].click()
-        game._next.click()
+        game.next_button.click()
     game.buttons["not looped"].click()
     game.buttons["healthy"].click()
     assert game.finished and game.words.endswith("3 of 4 at first sight.")
-    assert game._next.disabled
+    assert game.next_button.disabled
     game.next_case()
     assert game.case == 4
     assert "solved" in game.guess("gain") and game.score == 3
-    game._again.click()
+    game.again_button.click()
     assert (game.case, game.solved, game.score, game.finished) == (1, 0, 0, False)
 
 
 def test_the_view_holds_picture_alt_text_and_announcement(game):
-    assert re.search(r'<img alt="Case 1 of 4\. Step at loops 2, 3, 4', game._view.value)
-    assert 'aria-live="polite"' in game._told.value
-    assert not any(name in game._view.value for name in FAULTS)
+    assert re.search(r'<img alt="Case 1 of 4\. Step at loops 2, 3, 4', game.view.value)
+    assert 'aria-live="polite"' in game.told.value
+    assert not any(name in game.view.value for name in FAULTS)
     strip = game.film_strip()
     assert strip.alt.count("Case ") == 4 and not any(name in strip.alt for name in FAULTS)
     assert strip.png().startswith(b"\x89PNG") and len(strip.png()) < 120_000
@@ -127,7 +127,8 @@ def test_zero_steps_are_said_in_words(signs):
 
 
 def test_a_seed_draws_the_cases(hero, tokens):
-    drawn = [Diagnosis.of(hero, tokens, cases=3, seed=seed, loops=16)._faults for seed in (0, 0, 1)]
+    games = [Diagnosis.of(hero, tokens, cases=3, seed=seed, loops=16) for seed in (0, 0, 1)]
+    drawn = [game.solution for game in games]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(set(drawn[0])) == 3
     with pytest.raises(ValueError, match="cases=7"):

@@ -4,6 +4,7 @@ import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import ipywidgets
 import numpy as np
@@ -32,28 +33,28 @@ TELLS = {
 }
 
 
+class Curve(NamedTuple):
+    """One of the curves of a run: a field of Signs and how it is drawn."""
+
+    field: str
+    name: str
+    short: str  # its name where many runs stand side by side
+    log: bool
+
+
+CURVES = (
+    Curve("step", "step / length of the state", "step", True),
+    Curve("length", "length of the state", "length", False),
+    Curve("apart", "distance between tokens", "between tokens", True),
+)
+
+
 def signs_picture(signs: Signs, title: str = "") -> plots.Picture:
     """The three curves of one run; the alt text gives their numbers and no verdict."""
-    panels = [
-        ("step / length of the state", signs.step, True),
-        ("length of the state", signs.length, False),
-        ("distance between tokens", signs.apart, True),
-    ]
-    last = len(signs.length)
-    with plots.drawing(9.6, 2.6, columns=3) as (figure, axes):
-        for n, (panel, (name, values, log)) in enumerate(zip(axes, panels, strict=True)):
-            values = values.numpy()
-            loop = np.arange(last - len(values) + 1, last + 1)
-            shown = np.maximum(values, FLOOR) if log else values
-            panel.plot(loop, shown, color=plots.PALETTE[n], marker=plots.MARKERS[n], ms=3)
-            if log:
-                panel.set_yscale("log")
-                panel.set_ylim(FLOOR / 2, 10)
-                if not values.any():
-                    panel.text(loop[-1], FLOOR * 2, "exactly 0", ha="right", va="bottom")
-            else:
-                panel.set_ylim(0, max(1.1 * values.max(), 10))
-            panel.set(xlabel="loop", ylabel=name)
+    with plots.drawing(9.6, 2.6, columns=len(CURVES)) as (figure, panels):
+        for number, (panel, curve) in enumerate(zip(panels, CURVES, strict=True)):
+            _draw(panel, signs, number, top=_top([signs]), size=3)
+            panel.set(xlabel="loop", ylabel=curve.name)
         figure.suptitle(title)
     return plots.Picture(figure, f"{title or 'A run'}. {describe_signs(signs)}", signs._asdict())
 
@@ -90,7 +91,9 @@ class Diagnosis(ipywidgets.VBox):
     cases: (name of the fault, Signs) in the order of play. Everything is drawn when the game is
     made; a guess only swaps a picture and a sentence. The controls are plain buttons, so Tab and
     Enter play it too; the picture carries its numbers as alt text, and what happened is announced.
-    From Python: `guess`, `next_case`, `again`. Raises ValueError for no cases or an unknown name.
+    From Python: `guess`, `next_case`, `again`; `solution` holds the fault of each case. The parts
+    on the screen are `view`, `told`, `buttons` (by name), `next_button` and `again_button`.
+    Raises ValueError for no cases or an unknown name.
 
     >>> game = Diagnosis([("not looped", vital_signs(torch.ones(8, 1, 2, 4)))])
     >>> game.guess("gain")[:15]
@@ -105,32 +108,35 @@ class Diagnosis(ipywidgets.VBox):
         if not cases:
             raise ValueError("cases is empty: give at least one (fault, Signs)")
         for name, _ in cases:
-            _known(name)
-        self._faults = [name for name, _ in cases]
+            _check_fault(name)
+        self.solution = tuple(name for name, _ in cases)
+        self._signs = [signs for _, signs in cases]
         self._pictures = [
             signs_picture(signs, f"Case {n} of {len(cases)}")
             for n, (_, signs) in enumerate(cases, start=1)
         ]
-        self._shown = [_image(picture) for picture in self._pictures]
-        self._view = ipywidgets.HTML()
-        self._told = ipywidgets.HTML()
+        self._images = [_image(picture) for picture in self._pictures]
+        self.view = ipywidgets.HTML()
+        self.told = ipywidgets.HTML()
         self.buttons = {}
         wide = ipywidgets.Layout(width="130px")
         for name, what in FAULTS.items():
             button = ipywidgets.Button(description=name, tooltip=what, layout=wide)
             button.on_click(lambda _, name=name: self.guess(name))
             self.buttons[name] = button
-        self._next = ipywidgets.Button(description="Next case", button_style="primary", layout=wide)
-        self._next.on_click(lambda _: self.next_case())
-        self._again = ipywidgets.Button(description="Start again", layout=wide)
-        self._again.on_click(lambda _: self.again())
+        self.next_button = ipywidgets.Button(
+            description="Next case", button_style="primary", layout=wide
+        )
+        self.next_button.on_click(lambda _: self.next_case())
+        self.again_button = ipywidgets.Button(description="Start again", layout=wide)
+        self.again_button.on_click(lambda _: self.again())
         wrap = ipywidgets.Layout(flex_flow="row wrap")
         super().__init__(
             [
-                self._view,
+                self.view,
                 ipywidgets.HBox(list(self.buttons.values()), layout=wrap),
-                self._told,
-                ipywidgets.HBox([self._next, self._again], layout=wrap),
+                self.told,
+                ipywidgets.HBox([self.next_button, self.again_button], layout=wrap),
             ],
             layout=ipywidgets.Layout(max_width="1040px", width="100%"),
         )
@@ -149,7 +155,7 @@ class Diagnosis(ipywidgets.VBox):
 
     def __repr__(self):
         return (
-            f"Diagnosis(cases={len(self._faults)}, solved={self.solved}, "
+            f"Diagnosis(cases={len(self.solution)}, solved={self.solved}, "
             f"at first sight={self.score})"
         )
 
@@ -184,8 +190,8 @@ class Diagnosis(ipywidgets.VBox):
 
     def guess(self, name: str) -> str:
         """Name the fault of the case on show; returns what the game says to it."""
-        _known(name)
-        fault = self._faults[self._case]
+        _check_fault(name)
+        fault = self.solution[self._case]
         if self._solved[self._case]:
             said = f"This case is solved: it is {fault}."
             return self._say(said + (" Press Next case." if not self.finished else ""))
@@ -194,32 +200,32 @@ class Diagnosis(ipywidgets.VBox):
             self.buttons[name].disabled = True
             return self._say(f"Not {name}: there {TELLS[name]}. Look again.")
         self._solved[self._case] = True
-        self._sync()
+        self._show_case()
         said = f"Yes, {fault}: {TELLS[fault]}."
         if self.finished:
-            said += f" That was the last case: {self.score} of {len(self._faults)} at first sight."
+            said += f" That was the last case: {self.score} of {len(self.solution)} at first sight."
         return self._say(said)
 
     def next_case(self) -> None:
         """Go to the next case; waits until the one on show is solved, and stops at the last."""
         if not self._solved[self._case]:
             self._say("Name the fault of this case first; a wrong guess costs nothing but pride.")
-        elif self._case + 1 < len(self._faults):
+        elif self._case + 1 < len(self.solution):
             self._case += 1
-            self._sync()
-            self._say(f"Case {self.case} of {len(self._faults)}: what is broken?")
+            self._show_case()
+            self._say(f"Case {self.case} of {len(self.solution)}: what is broken?")
 
     def again(self) -> None:
         """Forget every guess and show the first case."""
         self._case = 0
-        self._solved = [False] * len(self._faults)
-        self._wrong = [set() for _ in self._faults]
-        self._sync()
-        self._say(f"Case 1 of {len(self._faults)}: what is broken?")
+        self._solved = [False] * len(self.solution)
+        self._wrong = [set() for _ in self.solution]
+        self._show_case()
+        self._say(f"Case 1 of {len(self.solution)}: what is broken?")
 
     def film_strip(self) -> plots.Picture:
         """The steps of all cases as one still picture with alt text; it names no fault."""
-        return _strip([picture.data for picture in self._pictures])
+        return _strip(self._signs)
 
     def html(self) -> str:
         """The same game, from its start, as self-contained HTML: no kernel, no network."""
@@ -228,68 +234,79 @@ class Diagnosis(ipywidgets.VBox):
     def block(self) -> str:
         """The same game for a page that loads `embed.script` itself."""
         cases = [
-            {"fault": fault, "src": _data(picture), "alt": picture.alt}
-            for fault, picture in zip(self._faults, self._pictures, strict=True)
+            {"fault": fault, "src": _address(picture), "alt": picture.alt}
+            for fault, picture in zip(self.solution, self._pictures, strict=True)
         ]
         payload = {"cases": cases, "faults": FAULTS, "tells": TELLS}
         return embed.block("game", "The diagnosis game", payload)
 
-    def _sync(self):
-        self._view.value = self._shown[self._case]
+    def _show_case(self):
+        self.view.value = self._images[self._case]
         for name, button in self.buttons.items():
             button.disabled = name in self._wrong[self._case]
-        last = self._case + 1 == len(self._faults)
-        self._next.disabled = last or not self._solved[self._case]
+        last = self._case + 1 == len(self.solution)
+        self.next_button.disabled = last or not self._solved[self._case]
 
     def _say(self, words: str) -> str:
         self._words = words
-        self._told.value = f'<p role="status" aria-live="polite">{html.escape(words)}</p>'
+        self.told.value = f'<p role="status" aria-live="polite">{html.escape(words)}</p>'
         return words
 
 
-def _strip(cases: list[dict]) -> plots.Picture:
-    rows = [
-        ("step", "step", True),
-        ("length", "length", False),
-        ("apart", "between tokens", True),
-    ]
+def _strip(cases: list[Signs]) -> plots.Picture:
+    """The curves of all cases, a column for each."""
     with plots.drawing(
-        2.4 * len(cases), 4.8, columns=len(cases), rows=3, squeeze=False, sharex=True
+        2.4 * len(cases),
+        4.8,
+        columns=len(cases),
+        rows=len(CURVES),
+        squeeze=False,
+        sharex=True,
     ) as (figure, grid):
         for column, signs in enumerate(cases):
-            for row, (key, name, log) in enumerate(rows):
-                panel, values = grid[row][column], signs[key].numpy()
-                last = len(signs["length"])
-                loop = np.arange(last - len(values) + 1, last + 1)
-                shown = np.maximum(values, FLOOR) if log else values
-                panel.plot(loop, shown, color=plots.PALETTE[row], marker=plots.MARKERS[row], ms=2)
-                if log:
-                    panel.set_yscale("log")
-                    panel.set_ylim(FLOOR / 2, 10)
-                    if not values.any():
-                        panel.text(loop[-1], FLOOR * 2, "exactly 0", ha="right", va="bottom")
-                else:
-                    panel.set_ylim(0, max(10, *(1.1 * float(s["length"].max()) for s in cases)))
-                if not column:
-                    panel.set_ylabel(name)
+            for number in range(len(CURVES)):
+                _draw(grid[number][column], signs, number, top=_top(cases), size=2)
             grid[0][column].set_title(f"case {column + 1}", fontsize=10)
-            grid[2][column].set_xlabel("loop")
-    told = (f"Case {n}. {describe_signs(Signs(**signs))}" for n, signs in enumerate(cases, start=1))
+            grid[-1][column].set_xlabel("loop")
+        for panels, curve in zip(grid, CURVES, strict=True):
+            panels[0].set_ylabel(curve.short)
+    told = (f"Case {n}. {describe_signs(signs)}" for n, signs in enumerate(cases, start=1))
     return plots.Picture(figure, "Vital signs of broken models. " + " ".join(told), {})
+
+
+def _draw(panel, signs: Signs, number: int, *, top: float, size: float) -> None:
+    """CURVES[number] of one run; `top` is where an axis without a log scale ends."""
+    curve = CURVES[number]
+    values, last = getattr(signs, curve.field).numpy(), len(signs.length)
+    loop = np.arange(last - len(values) + 1, last + 1)
+    shown = np.maximum(values, FLOOR) if curve.log else values
+    panel.plot(loop, shown, color=plots.PALETTE[number], marker=plots.MARKERS[number], ms=size)
+    if not curve.log:
+        panel.set_ylim(0, top)
+        return
+    panel.set_yscale("log")
+    panel.set_ylim(FLOOR / 2, 10)
+    if not values.any():
+        panel.text(loop[-1], FLOOR * 2, "exactly 0", ha="right", va="bottom")
+
+
+def _top(runs: list[Signs]) -> float:
+    """Room for the longest state of these runs, so that growth shows as growth."""
+    return max(10, *(1.1 * float(signs.length.max()) for signs in runs))
 
 
 def _image(picture: plots.Picture) -> str:
     return (
         f'<img alt="{html.escape(picture.alt, quote=True)}" '
-        f'style="max-width:100%" src="{_data(picture)}">'
+        f'style="max-width:100%" src="{_address(picture)}">'
     )
 
 
-def _data(picture: plots.Picture) -> str:
+def _address(picture: plots.Picture) -> str:
     """The picture as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(picture.png()).decode()
 
 
-def _known(name: str):
+def _check_fault(name: str):
     if name not in FAULTS:
         raise ValueError(f"fault={name!r}: expected one of {', '.join(FAULTS)}")
