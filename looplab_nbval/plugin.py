@@ -3,7 +3,8 @@
 A check cell passes if it shows one check payload whose numbers are close to the stored one's;
 everything else about its output is ignored. A dead kernel is noticed at once, not after the cell's
 whole time limit, and a flood of output ends the kernel. With LOOPLAB_ROWS=FILE one JSON line per
-cell is appended to FILE, by cell id (nbval itself counts cells by position only).
+cell is appended to FILE, by cell id (nbval itself counts cells by position only); what went wrong
+stands in it as a text for people and as a cause.
 """
 
 import json
@@ -16,6 +17,7 @@ from queue import Empty
 import pytest
 from nbval import kernel, plugin
 
+from looplab_nbval.cause import Cause
 from looplab_nbval.payload import MIME, close
 
 MAX_OUTPUT = 5_000_000  # bytes of messages per kernel
@@ -35,11 +37,12 @@ class WatchedKernel(kernel.RunningKernel):
     """nbval's kernel, watched while a cell runs."""
 
     def __init__(self, *arguments, **keywords):
-        self.waiting, self.seen = deque(), 0  # first: starting the kernel reads messages
+        # First: starting the kernel reads messages.
+        self.waiting, self.seen, self.overran = deque(), 0, False
         super().__init__(*arguments, **keywords)
 
     def await_reply(self, msg_id, timeout=None):
-        end = time.monotonic() + (timeout or 3600)
+        end, self.overran = time.monotonic() + (timeout or 3600), False
         while True:
             try:
                 message = self.kc.get_shell_msg(timeout=0.2)
@@ -48,6 +51,7 @@ class WatchedKernel(kernel.RunningKernel):
                 if not self.is_alive():
                     raise KernelDied("the kernel ended while this cell was running") from None
                 if time.monotonic() > end:
+                    self.overran = True
                     raise  # nbval interrupts the kernel and reports the time limit
                 continue
             if message["parent_header"].get("msg_id") == msg_id:
@@ -57,6 +61,22 @@ class WatchedKernel(kernel.RunningKernel):
         if stream == "iopub" and self.waiting:
             return self.waiting.popleft()
         return super().get_message(stream, timeout)
+
+    def value_of(self, expression: str, seconds: float = 2.0) -> str:
+        """The repr of what an expression is in the notebook, "" where it cannot be told."""
+        asked = self.kc.execute(
+            "", silent=True, store_history=False, user_expressions={"value": expression}
+        )
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            try:
+                message = self.kc.get_shell_msg(timeout=left)
+            except Empty:
+                break
+            if message["parent_header"].get("msg_id") == asked:
+                told = message["content"].get("user_expressions", {}).get("value", {})
+                return str(told.get("data", {}).get("text/plain", ""))
+        return ""
 
     def _drain(self):
         while True:
@@ -86,8 +106,11 @@ def compare_outputs(cell, test, ref, skip_compare=None):
 
 
 _nbval_compares = plugin.IPyNbCell.compare_outputs
-plugin.IPyNbCell.compare_outputs = compare_outputs
-plugin.RunningKernel = WatchedKernel
+
+
+def pytest_configure(config):
+    plugin.IPyNbCell.compare_outputs = compare_outputs
+    plugin.RunningKernel = WatchedKernel
 
 
 @pytest.hookimpl(wrapper=True)
@@ -104,6 +127,8 @@ def pytest_runtest_makereport(item, call):
             "error": None if error is None else _why(error)[:400],
             "seconds": round(call.duration, 3),
         }
+        if error is not None:
+            row |= {"cause": _cause(item, error), "missing": _missing(item, error)}
         with open(rows, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     return report
@@ -113,6 +138,32 @@ def _why(error: BaseException) -> str:
     """The learner's own exception where there is one, else what stopped the cell."""
     told = ANSI.sub("", getattr(error, "inner_traceback", None) or "").strip()
     return told.split("\n")[-1] if told else str(error)
+
+
+def _cause(item, error: BaseException) -> Cause:
+    kernel = item.parent.kernel
+    if isinstance(error, TooMuchOutput):
+        return Cause.OUTPUT
+    if isinstance(error, plugin.NbCellError) and kernel.overran:
+        return Cause.TIME
+    if name := _raised(item, error):
+        return {"MemoryError": Cause.MEMORY, "SystemExit": Cause.EXIT}.get(name, Cause.EXCEPTION)
+    return Cause.EXCEPTION if kernel is not None and kernel.is_alive() else Cause.DIED
+
+
+def _missing(item, error: BaseException) -> str:
+    """The name that a NameError in this cell did not find: the exception knows it."""
+    if _raised(item, error) != "NameError":
+        return ""
+    told = item.parent.kernel.value_of("getattr(__import__('sys').last_value, 'name', None)")
+    return told[1:-1] if told[1:-1].isidentifier() else ""
+
+
+def _raised(item, error: BaseException) -> str:
+    """The type of the exception that the cell itself raised, "" where something else is wrong."""
+    outputs = item.test_outputs if isinstance(error, plugin.NbCellError) else None
+    last = outputs[-1] if outputs else {}
+    return str(last.get("ename", ""))
 
 
 def _looplab(item):

@@ -76,7 +76,7 @@ def test_one_line_whatever_the_answer_is(answer, line, capsys):
 @pytest.mark.parametrize("answer", [forever, swallow])
 @pytest.mark.parametrize("main_thread", [True, False])
 def test_an_endless_loop_ends(answer, main_thread, monkeypatch):
-    monkeypatch.setattr("looplab.course.exercises.checking.SECONDS", 0.5)
+    monkeypatch.setattr("looplab.course.exercises.judging.SECONDS", 0.5)
     found = []
 
     def run():

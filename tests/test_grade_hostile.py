@@ -46,12 +46,12 @@ OBJECTS = (
 IMPORTS = (
     "import importlib\n\ndef cycle_points(states):\n"
     "    checks = importlib.import_module('looplab.course.exercises.' + 'ch03')\n"
-    "    return checks._reference_points(states)"
+    "    return checks.solution('03.3')(states)"
 )
 PATCHED = (
-    "import looplab.course.exercises.checking as checking\n"
+    "import looplab.course.exercises.judging as judging\n"
     "import looplab.course.exercises.probing as probing\n"
-    "checking.judge = lambda *a, **k: checking.Verdict('passed', '', {})\n"
+    "judging.judge = lambda *a, **k: judging.Verdict('passed', '', {})\n"
     "probing.expect_close = lambda *a, **k: None\n"
     "torch.allclose = torch.equal = lambda *a, **k: True\n"
     "class Equal(torch.Tensor):\n    __eq__ = lambda *a: True\n" + ROTATE + "return z.clone()"
@@ -68,7 +68,7 @@ TRANSFORMER = (
 TRACED = (
     "import sys, atexit\n"
     "atexit.register(print, '03.2 passed')\n"
-    "import looplab.course.exercises.judge_socket as wire\n"
+    "import looplab.course.exercises.notebook_end as wire\n"
     "wire.encode = lambda value: True\n"
     "sys.settrace(lambda frame, event, arg: frame.f_locals.update(right=1))\n"
     "def distance_to_limit(states, limit):\n    return states[..., 0]"

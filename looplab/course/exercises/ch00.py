@@ -2,8 +2,9 @@
 
 import random
 
-from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import Mistake, ask, expect_close, expect_number
+from looplab.course.exercises.solutions import solution
 
 
 def layers_run(answer, seed):
@@ -73,7 +74,7 @@ def right_from(answer, seed):
     draw = random.Random(seed)
     for length in range(5, 12):
         run = [right if draw.random() < 0.6 else 1 for _ in range(length)]
-        said, first = ask(answer, list(run), right), _reference_right(run, right)
+        said, first = ask(answer, list(run), right), solution("00.2")(run, right)
         if said != first:
             raise Mistake(
                 f"for the answers {run} and the target {right} it gives {said}, expected {first}"
@@ -82,20 +83,7 @@ def right_from(answer, seed):
     return {"loops": [0 if loop is None else int(loop) for loop in found]}
 
 
-def _reference_layers(layers, loops):
-    return layers * loops
-
-
-def _reference_right(answers, target):
-    first = None
-    for loop in range(len(answers), 0, -1):
-        if answers[loop - 1] != target:
-            break
-        first = loop
-    return first
-
-
 EXERCISES = [
-    Exercise("00.1", "layers in all", _reference_layers, layers_run),
-    Exercise("00.2", "right from here on", _reference_right, right_from),
+    Exercise("00.1", "layers in all", solution("00.1"), layers_run),
+    Exercise("00.2", "right from here on", solution("00.2"), right_from),
 ]

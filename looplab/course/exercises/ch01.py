@@ -5,18 +5,16 @@ import copy
 import torch
 from torch import nn
 
-from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
+    agrees,
     ask,
     expect_close,
     expect_number,
     expect_tensor,
 )
-
-
-def _agrees(a, b, rtol=1e-4, atol=1e-5):
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=atol)
+from looplab.course.exercises.solutions import solution
 
 
 class _Parts(nn.Module):
@@ -33,6 +31,28 @@ class _Parts(nn.Module):
             nn.init.uniform_(norm.weight, 0.5, 2.0)
 
 
+class _OutputAlone(nn.Module):
+    """Attention that returns its output, and no pattern beside it."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, *given, **named):
+        return self.attention(*given, **named)[0]
+
+
+def _runs_without_pattern(answer, block, x):
+    """True for an answer that takes what attention returns for the output alone."""
+    alone = copy.deepcopy(block)
+    alone.attention = _OutputAlone(alone.attention)
+    try:
+        ask(answer, alone, x)
+    except Exception:
+        return False
+    return True
+
+
 def through(answer, seed):
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -42,8 +62,8 @@ def through(answer, seed):
         after = x + brought
         try:
             result = ask(answer, block, x)
-        except TypeError as error:
-            if "tuple" in str(error):
+        except TypeError:
+            if _runs_without_pattern(answer, block, x):
                 raise Mistake(
                     "attention returns two things, the output and the pattern: take the first"
                 ) from None
@@ -81,7 +101,7 @@ def through(answer, seed):
             ),
         }
         for mistake, wrong in named.items():
-            if _agrees(result, wrong):
+            if agrees(result, wrong):
                 raise Mistake(mistake)
         right = after + block.mlp(block.norm2(after))
         expect_close(
@@ -127,7 +147,7 @@ def run_loop(answer, seed):
     zero = torch.zeros_like(x)
     right = run(zero)
     if result.shape == x.shape:
-        if _agrees(result, right[-1]):
+        if agrees(result, right[-1]):
             raise Mistake("only the last state is returned: keep the end of every pass, and stack")
         raise Mistake(f"the shape is that of one state; the ends of all {loops} passes are asked")
     if result.shape == (loops + 1, *x.shape):
@@ -155,9 +175,9 @@ def run_loop(answer, seed):
         "the input is never injected": run(x, injected=False),
     }
     for mistake, wrong in named.items():
-        if _agrees(result, wrong):
+        if agrees(result, wrong):
             raise Mistake(mistake)
-    if _agrees(result[-1], alone[-1]):
+    if agrees(result[-1], alone[-1]):
         raise Mistake("each block is looped by itself: a pass runs all blocks, and passes repeat")
     expect_close(result, right, "the shape is right, but these are not the ends of the passes")
     return {"ends": result}
@@ -227,23 +247,23 @@ def gradient_by_pass(answer, seed):
 
     # The learner may need the weight to carry a gradient; ask copies what carries none.
     result = expect_tensor(ask(answer, step, weight, z, loops, loss))
-    right = _reference_gradient(step, weight, z, loops, loss)
+    right = solution("01.4")(step, weight, z, loops, loss)
     whole = right.sum(0)
     if result.shape == whole.shape:
         raise Mistake("one gradient for all passes: keep a row for each pass")
     result = expect_tensor(result, right.shape)
-    if _agrees(result, whole.expand_as(right)):
+    if agrees(result, whole.expand_as(right)):
         raise Mistake("every row is the whole sum: each pass needs a copy of its own")
-    if _agrees(result, whole.expand_as(right) / loops):
+    if agrees(result, whole.expand_as(right) / loops):
         raise Mistake("the sum is split into equal parts; the passes do not count equally")
-    if _agrees(result, right.flip(0)):
+    if agrees(result, right.flip(0)):
         raise Mistake("the right rows in the wrong order: row 0 belongs to the first pass")
-    if _agrees(result[-1], right[-1]) and not result[:-1].any():
+    if agrees(result[-1], right[-1]) and not result[:-1].any():
         raise Mistake("only the last pass has a gradient: the state must carry its history along")
     local = _after_each_pass(step, weight, z, loops, loss)
-    if _agrees(result, local):
+    if agrees(result, local):
         raise Mistake("the loss is taken after every pass: only the last state counts")
-    if _agrees(result, right.cumsum(0)):
+    if agrees(result, right.cumsum(0)):
         raise Mistake("the rows add up as they go: row t is pass t alone")
     expect_close(result, right, "the shape is right, but not the gradients of the passes")
     return {"gradients": result}
@@ -280,47 +300,16 @@ def influence(answer, seed):
         ),
     }
     for mistake, wrong in named.items():
-        if _agrees(result, wrong):
+        if agrees(result, wrong):
             raise Mistake(mistake)
     expect_close(result, right, "the shape is right, but the numbers are not")
     return {"influence": result}
 
 
-def _reference_through(block, x):
-    seen = block.norm1(x)
-    x = x + block.attention(seen, seen, seen)[0]
-    return x + block.mlp(block.norm2(x))
-
-
-def _reference_loop(blocks, mix, x, loops):
-    z, ends = torch.zeros_like(x), []
-    for _ in range(loops):
-        z = mix(torch.cat((z, x), dim=-1))
-        for block in blocks:
-            z = block(z)
-        ends.append(z)
-    return torch.stack(ends)
-
-
-def _reference_count(stack):
-    return sum(weight.numel() for weight in nn.ModuleList(stack).parameters())
-
-
-def _reference_gradient(step, weight, z, loops, loss):
-    copies = [weight.detach().clone().requires_grad_() for _ in range(loops)]
-    for one in copies:
-        z = step(z, one)
-    return torch.stack(torch.autograd.grad(loss(z), copies))
-
-
-def _reference_influence(a, b):
-    return (a - b).norm(dim=-1) / ((a.norm(dim=-1) + b.norm(dim=-1)) / 2)
-
-
 EXERCISES = [
-    Exercise("01.1", "through a block", _reference_through, through),
-    Exercise("01.2", "the loop", _reference_loop, run_loop),
-    Exercise("01.3", "count the weights", _reference_count, count_weights),
-    Exercise("01.4", "the gradient, pass by pass", _reference_gradient, gradient_by_pass),
-    Exercise("01.5", "how much of the input is left", _reference_influence, influence),
+    Exercise("01.1", "through a block", solution("01.1"), through),
+    Exercise("01.2", "the loop", solution("01.2"), run_loop),
+    Exercise("01.3", "count the weights", solution("01.3"), count_weights),
+    Exercise("01.4", "the gradient, pass by pass", solution("01.4"), gradient_by_pass),
+    Exercise("01.5", "how much of the input is left", solution("01.5"), influence),
 ]

@@ -1,11 +1,11 @@
 """Checks of chapter 02, Train a tiny loop."""
 
 import random
-from math import ceil, log2
+from math import ceil
 
 import torch
 
-from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
     ask,
@@ -14,6 +14,7 @@ from looplab.course.exercises.probing import (
     expect_tensor,
     watch,
 )
+from looplab.course.exercises.solutions import solution
 
 
 def draw_loops(answer, seed):
@@ -170,34 +171,10 @@ def rest_penalty(answer, seed):
     return {"penalty": value}
 
 
-def _reference_draw(low, high, generator):
-    return int(torch.randint(low, high + 1, (1,), generator=generator))
-
-
-def _reference_run(step, z, loops, grad_loops):
-    for loop in range(loops):
-        if loop <= loops - grad_loops:
-            z = z.detach()
-        z = step(z)
-    return z
-
-
-def _reference_accuracy(right, depth):
-    return torch.stack([right[depth == d].float().mean() for d in range(int(depth.max()) + 1)])
-
-
-def _reference_loops(depth):
-    return max(1, ceil(log2(depth))) if depth > 0 else 1
-
-
-def _reference_penalty(before, last):
-    return ((last - before).norm(dim=-1) / last.norm(dim=-1)).mean()
-
-
 EXERCISES = [
-    Exercise("02.1", "draw the number of loops", _reference_draw, draw_loops),
-    Exercise("02.2", "cut the gradient", _reference_run, run_loops),
-    Exercise("02.3", "accuracy by depth", _reference_accuracy, accuracy_by_depth),
-    Exercise("02.4", "the law of the staircase", _reference_loops, loops_needed),
-    Exercise("02.5", "a penalty for restlessness", _reference_penalty, rest_penalty),
+    Exercise("02.1", "draw the number of loops", solution("02.1"), draw_loops),
+    Exercise("02.2", "cut the gradient", solution("02.2"), run_loops),
+    Exercise("02.3", "accuracy by depth", solution("02.3"), accuracy_by_depth),
+    Exercise("02.4", "the law of the staircase", solution("02.4"), loops_needed),
+    Exercise("02.5", "a penalty for restlessness", solution("02.5"), rest_penalty),
 ]

@@ -3,23 +3,22 @@
 import torch
 
 from looplab import LoopedConfig, LoopedTransformer
-from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
+    agrees,
     ask,
     expect_close,
     expect_number,
     expect_tensor,
+    normal,
     watch,
 )
+from looplab.course.exercises.solutions import solution
 
 
 def _patterns(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(-1)
-
-
-def _agrees(a, b, rtol=1e-4, atol=1e-5):
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=atol)
+    return normal(seed, *shape).mul(2).softmax(-1)
 
 
 def pattern_distance(answer, seed):
@@ -32,11 +31,11 @@ def pattern_distance(answer, seed):
         if result.shape == (2, 3, 5):
             raise Mistake("a distance for each row of the pattern: a pattern is one matrix")
     result = expect_tensor(result, (2, 3))
-    if _agrees(result, right.square()):
+    if agrees(result, right.square()):
         raise Mistake("these are squared distances: the square root is missing")
-    if _agrees(result, (a - b).abs().sum((-2, -1))):
+    if agrees(result, (a - b).abs().sum((-2, -1))):
         raise Mistake("that sums absolute differences; the Frobenius norm squares them first")
-    if _agrees(result, torch.linalg.matrix_norm(a - b, ord=2)):
+    if agrees(result, torch.linalg.matrix_norm(a - b, ord=2)):
         raise Mistake("that is the spectral norm, the largest stretch; the Frobenius norm is asked")
     expect_close(result, right, "the shape is right, but the distances are not")
     return {"distance": result}
@@ -52,13 +51,13 @@ def all_distances(answer, seed):
         )
     result = expect_tensor(result, (40, 40))
     right = torch.cdist(patterns, patterns, compute_mode="donot_use_mm_for_euclid_dist")
-    if _agrees(result, patterns @ patterns.T):
+    if agrees(result, patterns @ patterns.T):
         raise Mistake("these are the inner products; the distances are made from three of them")
-    if _agrees(result, right.square(), atol=1e-3):
+    if agrees(result, right.square(), atol=1e-3):
         raise Mistake("these are squared distances: the square root is missing")
     square = patterns.square().sum(-1)
     half = (square[:, None] + square - patterns @ patterns.T).clamp_min(0).sqrt()
-    if _agrees(result, half, atol=1e-3):
+    if agrees(result, half, atol=1e-3):
         raise Mistake("the inner product counts twice: |a - b|² = |a|² + |b|² - 2 ab")
     itself = torch.eye(40, dtype=torch.bool)  # zero up to rounding, which a root makes large
     wrong = "the shape is right, but the distances are not"
@@ -169,25 +168,26 @@ def freeze_from(answer, seed):
             raise Mistake(f"a tap is expected, a function of (site, value), not {tap!r}")
         return model(tokens, loops, tap=tap).logits, bool(getattr(tap, "patterns", False))
 
+    freeze = solution("04.5")
     free, results = run(_Look()), []
     for loop in (1, 3):
         logits, patterns = watch(answer, tapped, model, tokens, loop)
         result = expect_tensor(logits, free.shape)
-        right = run(_reference_freeze(loop))
+        right = run(freeze(loop))
         results.append(result)
-        if _agrees(result, right):
+        if agrees(result, right):
             continue
-        if _agrees(result, free) and not patterns:
+        if agrees(result, free) and not patterns:
             raise Mistake(
                 "the tap is never shown a pattern: attention runs fused unless tap.patterns is True"
             )
-        if _agrees(result, free):
+        if agrees(result, free):
             raise Mistake("nothing is frozen: does the tap return the kept pattern?")
-        if _agrees(result, run(_reference_freeze(loop + 1))):
+        if agrees(result, run(freeze(loop + 1))):
             raise Mistake("off by one: site.loop counts from 0, the chapter's loops from 1")
-        if loop > 1 and _agrees(result, run(_reference_freeze(1))):
+        if loop > 1 and agrees(result, run(freeze(1))):
             raise Mistake("the patterns of loop 1 are kept; keep those of the loop you are given")
-        if _agrees(result, run(_OneForAll(loop))):
+        if agrees(result, run(_OneForAll(loop))):
             raise Mistake("one pattern serves all layers: keep a pattern for each layer")
         raise Mistake("the logits are not those of a run with frozen attention")
     return {"logits": torch.stack(results)}
@@ -213,44 +213,10 @@ class _OneForAll:
             return self.kept
 
 
-def _reference_pattern_distance(a, b):
-    return (a - b).flatten(-2).norm(dim=-1)
-
-
-def _reference_all_distances(patterns):
-    moved = patterns - patterns[-1]
-    square = moved.square().sum(-1)
-    return (square[:, None] + square - 2 * moved @ moved.T).clamp_min(0).sqrt()
-
-
-def _reference_contrast(distances, layers):
-    layer = torch.arange(len(distances)) % layers
-    same = layer[:, None] == layer
-    other = ~torch.eye(len(distances), dtype=torch.bool)
-    return (distances[same & other].mean() / distances[~same].mean()).item()
-
-
-def _reference_most_change(before, after, kappa, head_width):
-    largest = max(before.norm(), after.norm())
-    return (0.5 * 2 * largest * kappa / head_width**0.5 * (after - before).norm()).item()
-
-
-def _reference_freeze(loop):
-    kept = {}
-
-    def tap(site, value):
-        if site.name != "core.attn.pattern" or site.loop < loop - 1:
-            return None
-        return kept.setdefault(site.layer, value)
-
-    tap.patterns = True
-    return tap
-
-
 EXERCISES = [
-    Exercise("04.1", "distance of two patterns", _reference_pattern_distance, pattern_distance),
-    Exercise("04.2", "all pairs at once", _reference_all_distances, all_distances),
-    Exercise("04.3", "a number for the stripes", _reference_contrast, contrast),
-    Exercise("04.4", "how far attention may move", _reference_most_change, most_change),
-    Exercise("04.5", "freeze attention", _reference_freeze, freeze_from),
+    Exercise("04.1", "distance of two patterns", solution("04.1"), pattern_distance),
+    Exercise("04.2", "all pairs at once", solution("04.2"), all_distances),
+    Exercise("04.3", "a number for the stripes", solution("04.3"), contrast),
+    Exercise("04.4", "how far attention may move", solution("04.4"), most_change),
+    Exercise("04.5", "freeze attention", solution("04.5"), freeze_from),
 ]

@@ -5,15 +5,17 @@ from math import log, sqrt
 import torch
 import torch.nn.functional as F
 
-from looplab.course.exercises.checking import Exercise
+from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
+    agrees,
     ask,
     expect_close,
     expect_number,
     expect_tensor,
     watch,
 )
+from looplab.course.exercises.solutions import solution
 
 
 def draw_weights(answer, seed):
@@ -239,7 +241,7 @@ def leading_exponent(answer, seed):
             "nothing: bring the neighbour back to its first distance after every loop"
         )
     if abs(linear - right) > 5e-3:
-        early = _exponent(lambda z: slow * z, begin.double(), nudge.double(), 60, 0)
+        early = solution("05.4")(lambda z: slow * z, begin.double(), nudge.double(), 60, 0)
         fixed = _stuck(lambda z: slow * z, begin.double(), nudge.double(), 60)
         if abs(linear - early.item()) < 5e-3:
             raise Mistake("the first `settle` loops are counted too: they belong to the start")
@@ -273,20 +275,20 @@ def decay(answer, seed):
     result = expect_tensor(ask(answer, log_a, dt_bias), (20,))
     dt, a = F.softplus(dt_bias), log_a.exp()
 
-    def agrees(other):
-        return torch.allclose(result, other, rtol=1e-4, atol=1e-6)
+    def is_close(other):
+        return agrees(result, other, atol=1e-6)
 
-    if agrees(dt * a):
+    if is_close(dt * a):
         raise Mistake("that is the rate dt * a; what the state is multiplied by is exp of minus it")
-    if agrees((dt * a).exp()):
+    if is_close((dt * a).exp()):
         raise Mistake("the sign is lost: these factors are above 1, and the state would grow")
-    if agrees((-dt * log_a).exp()):
+    if is_close((-dt * log_a).exp()):
         raise Mistake("log_a is the logarithm of the rate and may be negative: take its exp first")
-    if agrees((-dt_bias * a).exp()):
+    if is_close((-dt_bias * a).exp()):
         raise Mistake(
             "dt_bias may be negative, and a step length may not: send it through softplus"
         )
-    if agrees(1 - dt * a):
+    if is_close(1 - dt * a):
         raise Mistake(
             "1 - dt * a is the first-order step: for a large rate it leaves the interval 0 to 1"
         )
@@ -294,42 +296,6 @@ def decay(answer, seed):
         raise Mistake("a factor lies outside 0 to 1")
     expect_close(result, (-dt * a).exp(), "all factors are between 0 and 1, but not these ones")
     return {"decay": result}
-
-
-def _draw(rows, columns, gain, generator):
-    return gain / sqrt(columns) * torch.randn(rows, columns, generator=generator)
-
-
-def _kind(states):
-    ends = states[:, -1]  # [loop, token, width]
-    length = ends.norm(dim=-1)
-    growth = (length[-1] / length[len(length) // 2]).median()
-    if not states.isfinite().all() or growth > 100:
-        return "explodes"
-    last = F.normalize(states[-1], dim=-1)  # [layer, token, width]
-    if (last[0] * last).sum(-1).amin(0).mean() > 0.999:
-        return "degenerate"
-    late = F.normalize(ends[-(len(ends) // 4) :], dim=-1)
-    moved = (late - late[-1]).norm(dim=-1).amax(0)  # [token]
-    return "cycle" if (moved < 0.01).float().mean() >= 0.9 else "moving"
-
-
-def _radius(push, v, products):
-    growth = []
-    for _ in range(products):
-        v = push(v / v.norm())
-        growth.append(v.norm())
-    return torch.stack(growth[products // 2 :]).log().mean().exp()
-
-
-def _exponent(step, state, nudge, loops, settle):
-    apart, growth = nudge.norm(), []
-    for _ in range(loops):
-        end = step(state)
-        moved = step(state + nudge) - end
-        growth.append((moved.norm() / apart).log())
-        state, nudge = end, moved * (apart / moved.norm())
-    return torch.stack(growth[settle:]).mean()
 
 
 def _stuck(step, state, nudge, loops):
@@ -341,14 +307,10 @@ def _stuck(step, state, nudge, loops):
     return torch.stack(growth).mean().item()
 
 
-def _decay(log_a, dt_bias):
-    return torch.exp(-F.softplus(dt_bias) * log_a.exp())
-
-
 EXERCISES = [
-    Exercise("05.1", "weights at a gain", _draw, draw_weights),
-    Exercise("05.2", "how did it end?", _kind, kind_of_end),
-    Exercise("05.3", "the radius from products", _radius, radius),
-    Exercise("05.4", "two neighbours", _exponent, leading_exponent),
-    Exercise("05.5", "a decay below one", _decay, decay),
+    Exercise("05.1", "weights at a gain", solution("05.1"), draw_weights),
+    Exercise("05.2", "how did it end?", solution("05.2"), kind_of_end),
+    Exercise("05.3", "the radius from products", solution("05.3"), radius),
+    Exercise("05.4", "two neighbours", solution("05.4"), leading_exponent),
+    Exercise("05.5", "a decay below one", solution("05.5"), decay),
 ]

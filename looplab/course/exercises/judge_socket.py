@@ -1,4 +1,6 @@
-"""Frames between a notebook that is being graded and the grader, and values that carry no code.
+"""The socket between a notebook that is being graded and the grader: frames without code.
+
+`notebook_end.py` beside this module is the one end, `grader_end.py` in the grading room the other.
 
 What comes from the notebook is JSON: a learner's process can send whatever it likes, and nothing
 of it is ever executed. Tensors travel as their bytes; of any other object only its type's name.
@@ -40,7 +42,7 @@ class Refused(ValueError):
 def listen(folder: Path) -> tuple[socket.socket, str]:
     """A listening socket and the address that `connect` takes; a file in `folder` where it can."""
     if hasattr(socket, "AF_UNIX"):
-        server, address = socket.socket(socket.AF_UNIX), str(folder / "desk")
+        server, address = socket.socket(socket.AF_UNIX), str(folder / "grader")
         server.bind(address)
     else:
         server = socket.socket(socket.AF_INET)
@@ -170,6 +172,6 @@ def loads(data: bytes) -> dict:
     return message
 
 
-def desk() -> str | None:
-    """The address of the grader's desk, where a grader runs this notebook."""
-    return os.environ.get("LOOPLAB_DESK")
+def grader_address() -> str | None:
+    """The address of the grader's end, where a grader runs this notebook."""
+    return os.environ.get("LOOPLAB_GRADER")

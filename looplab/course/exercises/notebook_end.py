@@ -1,4 +1,4 @@
-"""The notebook's side of a graded check: the answer runs here, and is judged outside.
+"""The notebook's end of a graded check: the answer runs here, and is judged at the grader's end.
 
 The grader sends what an answer is to be called with, and the small functions that call it. Its own
 answers and its checks never enter this process, so there is nothing here to look up or to patch.
@@ -9,29 +9,55 @@ import pickle
 import re
 import sys
 
-from looplab.course.exercises import judge_socket
+from looplab.basics.threads import use_threads
+from looplab.course.exercises.account import account
+from looplab.course.exercises.judge_socket import (
+    LARGEST,
+    Refused,
+    connect,
+    dumps,
+    encode,
+    grader_address,
+    receive,
+    send,
+)
 from looplab.course.exercises.probing import Mistake, NotAttempted, todo
-from looplab.course.exercises.sandbox import describe, state_kept, time_limit
-from looplab.train.threads import use_threads
+from looplab.course.exercises.sandbox import OutOfTime, state_kept, time_limit
+
+# What an answer may raise that a probe or `judge` looks for: the grader raises the same.
+ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError, MemoryError)
+SPECIAL = (Mistake, NotAttempted, OutOfTime, RecursionError)
+CARRIED = {kind.__name__: kind for kind in (*SPECIAL, *ERRORS)}
 
 
-def offer(id: str, answer, seconds: float) -> str:
-    """Let the grader call this answer until it has judged it; returns its line."""
-    with judge_socket.connect(judge_socket.desk()) as grader, state_kept(), use_threads(1):
-        about = {"ex": str(id), "todo": answer is todo, "callable": callable(answer)}
-        about["name"] = name_of(answer)
-        judge_socket.send(
-            grader, judge_socket.dumps(about | {"answer": judge_socket.encode(answer)})
-        )
+def let_grader_judge(id: str, answer, seconds: float) -> str:
+    """Call this answer as the grader asks, until it has judged it; returns its line.
+
+    Raises ConnectionError where the grader hangs up without a line.
+    """
+    with connect(grader_address()) as grader, state_kept(), use_threads(1):
+        about = {
+            "ex": str(id),
+            "todo": answer is todo,
+            "callable": callable(answer),
+            "name": name_of(answer),
+            "answer": encode(answer),
+        }
+        send(grader, dumps(about))
         while True:
-            asked = judge_socket.receive(grader)
+            asked = receive(grader)
             if asked[:1] == b"!":
                 return asked[1:].decode()
-            judge_socket.send(grader, judge_socket.dumps(_run(answer, asked[1:], seconds)))
+            send(grader, dumps(_run(answer, asked[1:], seconds)))
 
 
 def name_of(answer) -> str:
-    """Where an answer was defined, such as "looplab.measure.convergence.step_size"."""
+    """Where an answer was defined.
+
+    >>> from looplab import measure
+    >>> name_of(measure.step_size)
+    'looplab.measure.convergence.step_size'
+    """
     return f"{getattr(answer, '__module__', '')}.{getattr(answer, '__qualname__', '')}"
 
 
@@ -41,31 +67,35 @@ def _run(answer, asked: bytes, seconds: float) -> dict:
         # Pickle executes what it reads: these bytes come from the grader that started us.
         driver, arguments = pickle.loads(asked)
         with time_limit(seconds):
-            told = {"returned": judge_socket.encode(driver(answer, *arguments))}
-        return (
-            told
-            if len(judge_socket.dumps(told)) < judge_socket.LARGEST
-            else _raised(judge_socket.Refused("too much"))
-        )
+            told = {"returned": encode(driver(answer, *arguments))}
+        return told if len(dumps(told)) < LARGEST else as_message(Refused("too much"))
     except KeyboardInterrupt:
         raise  # the limit of the whole cell
     except BaseException as error:
-        return _raised(error)
+        return as_message(error)
 
 
-def _raised(error: BaseException) -> dict:
-    known = (Mistake, NotAttempted)
-    text = str(error) if isinstance(error, known) else describe(error)
-    return {"raised": type(error).__name__, "text": str(error)[:500], "told": text[:500]}
+def as_message(error: BaseException) -> dict:
+    """An exception as plain values: the nearest type that travels, its text and its account."""
+    told = account(error)
+    known = (kind.__name__ for kind in type(error).__mro__ if kind in CARRIED.values())
+    return {
+        "raised": next(known, RuntimeError.__name__),
+        "text": str(error)[:500],
+        "told": told.text[:500],
+        "cause": told.cause,
+        "missing": told.missing[:500],
+    }
 
 
 class _Absent(importlib.abc.MetaPathFinder):
     """looplab's own answers, which a notebook that is being graded does without."""
 
     def find_spec(self, name, path, target=None):
-        if re.fullmatch(r"looplab\.course\.exercises\.ch\d\d", name):
+        if re.fullmatch(r"looplab\.course\.exercises\.(ch\d\d|solutions)", name):
             raise ImportError(f"{name} is not there while a notebook is graded", name=name)
 
 
-if judge_socket.desk():
+def hide_checks():
+    """Checks and solutions cannot be imported from here on: the first cell of a graded notebook."""
     sys.meta_path.insert(0, _Absent())

@@ -107,11 +107,26 @@ def expect_number(value) -> float:
 
 def expect_close(actual, expected, mistake: str, rtol: float = 1e-4, atol: float = 1e-5):
     """Raise Mistake with this sentence unless the two agree."""
-    actual, expected = torch.as_tensor(actual), torch.as_tensor(expected)
-    if actual.shape != expected.shape or not torch.allclose(
-        actual.double(), expected.double(), rtol=rtol, atol=atol
-    ):
+    if not agrees(torch.as_tensor(actual), torch.as_tensor(expected), rtol, atol):
         raise Mistake(mistake)
+
+
+def agrees(a: Tensor, b: Tensor, rtol: float = 1e-4, atol: float = 1e-5) -> bool:
+    """True for two tensors of one shape with nearly the same numbers, of whatever type.
+
+    >>> agrees(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])), agrees(torch.ones(2), torch.ones(1))
+    (True, False)
+    """
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=atol)
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    """Numbers from N(0, 1) that depend on the seed alone: shape.
+
+    >>> torch.equal(normal(3, 2, 4), normal(3, 2, 4))
+    True
+    """
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

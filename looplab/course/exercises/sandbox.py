@@ -9,7 +9,6 @@ import io
 import random
 import signal
 import threading
-import traceback
 
 import numpy
 import torch
@@ -88,17 +87,3 @@ def time_limit(seconds: float):
         over.set()
         watch.join()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(this, None)  # one may still be on its way
-
-
-def describe(error: BaseException) -> str:
-    """'ValueError: ... (line 4 of your code: x = y)', the innermost line outside this library."""
-    if isinstance(told := getattr(error, "told", None), str):
-        return told  # by the process in which it was raised
-    text = str(error).strip().split("\n")[0][:160]
-    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "looplab" not in f.filename and "torch" not in f.filename]
-    if not own:
-        return said
-    line = f": {own[-1].line.strip()}" if own[-1].line else ""
-    return f"{said} (line {own[-1].lineno} of your code{line})"

@@ -1,4 +1,4 @@
-"""Where the checks of a running notebook are judged: outside of it."""
+"""The grader's end of the checks of a running notebook: here they are judged, outside of it."""
 
 import contextlib
 import socket
@@ -8,29 +8,20 @@ from typing import Any
 
 import cloudpickle
 
-from looplab.course.exercises import (
-    Mistake,
-    NotAttempted,
-    exercises,
-    judge,
-    judge_socket,
-    notebook_end,
-    todo,
-)
-from looplab.course.exercises.checking import SECONDS, Verdict, say
-from looplab.course.exercises.probing import Elsewhere
+from looplab.course.exercises.account import Account
+from looplab.course.exercises.catalogue import exercises
+from looplab.course.exercises.judge_socket import Refused, decode, listen, loads, receive, send
+from looplab.course.exercises.judging import SECONDS, Verdict, judge, say
+from looplab.course.exercises.notebook_end import CARRIED, name_of
+from looplab.course.exercises.probing import Elsewhere, todo
 from looplab.course.exercises.sandbox import OutOfTime, time_limit
-
-# What a learner's function may raise that a probe or `judge` looks for.
-ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError, MemoryError)
-SPECIAL = (Mistake, NotAttempted, OutOfTime, RecursionError)
-KNOWN = {kind.__name__: kind for kind in (*SPECIAL, *ERRORS)}
+from looplab_nbval.cause import Cause, read_cause
 
 
 class Gone(RuntimeError):
     """The notebook's process ended in the middle of a check."""
 
-    told = "the kernel ended while this check was running"
+    account = Account("the kernel ended while this check was running", Cause.DIED)
 
 
 class InNotebook(Elsewhere):
@@ -41,29 +32,30 @@ class InNotebook(Elsewhere):
 
     def run(self, driver, *arguments):
         try:
-            judge_socket.send(self._notebook, b"?" + cloudpickle.dumps((driver, arguments)))
-            told = judge_socket.loads(judge_socket.receive(self._notebook))
+            send(self._notebook, b"?" + cloudpickle.dumps((driver, arguments)))
+            told = loads(receive(self._notebook))
         except TimeoutError:
             raise OutOfTime from None
         except OSError:
             raise Gone from None
         if "raised" in told:
-            raise _error(told)
-        return judge_socket.decode(told.get("returned"))
+            raise as_error(told)
+        return decode(told.get("returned"))
 
 
-def _error(told: dict) -> BaseException:
-    kind = KNOWN.get(str(told["raised"]), RuntimeError)
-    error = kind(str(told.get("text", "")))
-    error.told = str(told.get("told", ""))[:500]
+def as_error(told: dict) -> BaseException:
+    """The exception that a notebook's `as_message` tells of, with its account."""
+    error = CARRIED.get(str(told["raised"]), RuntimeError)(str(told.get("text", "")))
+    text, missing = (str(told.get(key, ""))[:500] for key in ("told", "missing"))
+    error.account = Account(text, read_cause(told.get("cause")), missing)
     return error
 
 
-class Desk:
+class GraderEnd:
     """Judges what a notebook offers; `verdicts` holds the first verdict on each exercise."""
 
     def __init__(self, folder: Path, chapter: str, seed: int):
-        self.server, self.address = judge_socket.listen(folder)
+        self.server, self.address = listen(folder)
         self.tasks = {task.id: task for task in exercises(chapter)}
         self.seed = seed
         self.verdicts: dict[str, Verdict] = {}
@@ -75,28 +67,27 @@ class Desk:
         self.server.settimeout(seconds)
         with contextlib.suppress(TimeoutError):
             client, _ = self.server.accept()
-            with client, contextlib.suppress(OSError, judge_socket.Refused, OutOfTime):
+            with client, contextlib.suppress(OSError, Refused, OutOfTime):
                 client.settimeout(SECONDS)
                 with time_limit(SECONDS):
-                    about = judge_socket.loads(judge_socket.receive(client))
+                    about = loads(receive(client))
                 self._judge(client, about)
 
     def _judge(self, notebook: socket.socket, about: dict[str, Any]):
         task = self.tasks.get(str(about.get("ex")))
         if task is None or task.id in self.verdicts:
             return
-        own = notebook_end.name_of(task.reference)
-        if about.get("name") == own:
+        if about.get("name") == name_of(task.reference):
             verdict = Verdict("not attempted", "this is looplab's own function", {})
         else:
             answer = InNotebook(notebook) if about.get("callable") else None
             if about.get("todo"):
                 answer = todo
             elif answer is None:
-                answer = judge_socket.decode(about.get("answer"))
+                answer = decode(about.get("answer"))
             verdict = judge(task, answer, self.seed)
         self.verdicts[task.id] = verdict
-        judge_socket.send(notebook, b"!" + say(task, verdict).encode("utf-8", "replace"))
+        send(notebook, b"!" + say(task, verdict).encode("utf-8", "replace"))
 
     def close(self):
         self.server.close()

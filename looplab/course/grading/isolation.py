@@ -15,6 +15,8 @@ SOLUTIONS = (
     ROOT / "chapters",
     ROOT / "tests",
     ROOT / ".git",
+    ROOT / "site",  # as `looplab site` makes it: with the solved chapters
+    ROOT / ".site-cache",
     ROOT / "looplab" / "course" / "exercises" / "__pycache__",
 )
 

@@ -11,6 +11,7 @@ import nbformat
 
 from looplab.course.build import ROOT
 from looplab.course.exercises import exercises, judge
+from looplab.course.exercises.judging import Verdict
 from looplab.course.grading.running import Limits, Ran, run
 from looplab.course.grading.submission import (
     Submission,
@@ -20,6 +21,7 @@ from looplab.course.grading.submission import (
     read,
     student_of,
 )
+from looplab_nbval.cause import Cause
 
 SOLVED = ROOT / "chapters" / "solved"
 # An answer that sets something outside itself may change what others compute.
@@ -28,6 +30,20 @@ MEDDLES = re.compile(
     r"|setattr\(|sys\.modules|get_ipython|__dict__|\bglobals\(|Thread\(|\bfork\(",
     re.M,
 )
+# What a report calls the cause of an error.
+KINDS = {
+    Cause.EXCEPTION: "exception",
+    Cause.EXIT: "ended",
+    Cause.TIME: "time",
+    Cause.MEMORY: "memory",
+    Cause.OUTPUT: "ended",
+    Cause.DIED: "ended",
+    Cause.STOPPED: "ended",
+    Cause.REFUSED: "checker",
+    Cause.UNHEARD: "checker",
+}
+# Without a verdict, these say that what comes behind had no fair run.
+ENDINGS = (Cause.TIME, Cause.MEMORY, Cause.OUTPUT, Cause.DIED, Cause.STOPPED)
 
 
 class Unsound(RuntimeError):
@@ -161,8 +177,9 @@ class Marking:
                 for e in failed
                 if e != exercise
             )
-            unheard = rows[exercise].kind == "checker" and len(others) > 0
-            return leans or unheard or any(MEDDLES.search(answers[e]) for e in others)
+            # Another one may keep the grader from being heard, or hold all the memory there is.
+            crowded = rows[exercise].kind in ("checker", "memory") and len(others) > 0
+            return leans or crowded or any(MEDDLES.search(answers[e]) for e in others)
 
         return [exercise for exercise in failed if owes(exercise)]
 
@@ -189,55 +206,38 @@ def patient(limits: Limits) -> Limits:
 
 
 def _missing_names(ran: Ran) -> set[str]:
-    told = [verdict.mistake for verdict in ran.verdicts.values()]
-    told += [str(row.get("error")) for row in ran.rows.values()]
-    return set(re.findall(r"NameError: name '(\w+)' is not defined", "\n".join(told)))
+    return {told.missing for told in (*ran.verdicts.values(), *ran.rows.values())} - {""}
 
 
 def mark(exercise: str, ran: Ran) -> Row:
     """The row of one exercise; what is passed was judged outside of the learner's process."""
-    verdict = ran.verdicts.get(exercise)
-    if verdict and verdict.kind in ("passed", "not yet", "not attempted"):
-        return Row(exercise, verdict.kind, tidy(verdict.mistake))
-    if verdict:
-        why = verdict.mistake
-    elif exercise in ran.rows:
-        row = ran.rows[exercise]
-        why = str(row.get("error") or "the check did not reach the grader").split("\n")[0]
+    verdict = outcome(exercise, ran)
+    kind = KINDS[verdict.cause] if verdict.cause else ""
+    return Row(exercise, verdict.kind, tidy(verdict.mistake), kind)
+
+
+def outcome(exercise: str, ran: Ran) -> Verdict:
+    """The grader's verdict, or an error that says why there is none."""
+    if exercise in ran.verdicts:
+        return ran.verdicts[exercise]
+    if exercise not in ran.rows:
+        text, cause = ran.stopped or ("the run ended before this check", Cause.STOPPED)
+    elif (row := ran.rows[exercise]).ok:
+        text, cause = "the check did not reach the grader", Cause.UNHEARD
     else:
-        why = ran.stopped or "the run ended before this check"
-    return Row(exercise, "error", tidy(why), _kind(why))
+        text, cause = row.error.split("\n")[0], row.cause
+    return Verdict("error", text, {}, cause)
 
 
 def ended(exercise: str, ran: Ran) -> bool:
     """True where the run went no further than this exercise."""
-    told = mark(exercise, ran)
-    alive = exercise in ran.verdicts and "kernel ended" not in told.why
-    return not alive and told.kind in ("time", "memory", "ended") and "SystemExit" not in told.why
+    cause = outcome(exercise, ran).cause
+    return cause == Cause.DIED if exercise in ran.verdicts else cause in ENDINGS
 
 
 def tidy(text: str) -> str:
     """A learner's text in one line, not too long."""
     return printable(text)[:300].strip()
-
-
-def _kind(why: str) -> str:
-    for kind, signs in {
-        "time": ("no result after", "seconds", "KeyboardInterrupt", "Timeout"),
-        "memory": ("MemoryError", "not enough memory", "can't allocate"),
-        "ended": (
-            "kernel",
-            "Kernel dead",
-            "the run ended",
-            "SystemExit",
-            "processes",
-            "bytes of output",
-        ),
-        "checker": ("did not reach the grader", "Refused"),
-    }.items():
-        if any(sign in why for sign in signs):
-            return kind
-    return "exception"
 
 
 def without_explorations(notebook):

@@ -1,6 +1,7 @@
 """Run a notebook under nbval in a process group of its own, with limits, and judge its checks."""
 
 import contextlib
+import copy
 import functools
 import json
 import os
@@ -19,11 +20,17 @@ import nbformat
 import psutil
 
 from looplab.course.build import ROOT
-from looplab.course.exercises.checking import Verdict
-from looplab.course.grading.grader_end import Desk
+from looplab.course.exercises.judging import Verdict
+from looplab.course.grading.grader_end import GraderEnd
 from looplab.course.grading.isolation import isolated
+from looplab_nbval.cause import Cause, read_cause
 
 POLL = 0.25  # seconds between looks at a run
+# Stands in front of a notebook that is graded.
+FIRST = nbformat.v4.new_code_cell(
+    "from looplab.course.exercises.notebook_end import hide_checks\n\nhide_checks()",
+    id="hide-checks",
+)
 
 
 @dataclass(frozen=True)
@@ -37,18 +44,36 @@ class Limits:
     processes: int = 24  # at the same time: pytest, the kernel and what they need are about 3
 
 
+class CellRow(NamedTuple):
+    """What nbval's process says of a cell: whether it ran, and if not a text and its cause.
+
+    `missing` is the name that a NameError did not find.
+    """
+
+    ok: bool
+    error: str
+    cause: Cause
+    missing: str
+
+
+class Stopped(NamedTuple):
+    """Which limit of the whole run was passed."""
+
+    text: str
+    cause: Cause
+
+
 class Ran(NamedTuple):
     """What a run showed.
 
     `verdicts` were reached outside of the learner's process and count. `rows` are what that
     process says of each cell, by exercise: good only for telling why there is no verdict.
-    `stopped` says which limit of the whole run was passed, if any; `set_up` why the chapter's own
-    first cell did not run, which is no learner's doing.
+    `set_up` says why the cells in front of all answers did not run, which is no learner's doing.
     """
 
     verdicts: dict[str, Verdict]
-    rows: dict[str, dict]
-    stopped: str
+    rows: dict[str, CellRow]
+    stopped: Stopped | None
     set_up: str
 
 
@@ -60,9 +85,11 @@ def run(
     # No "looplab" in this name: errors are told with the innermost line outside of the library.
     with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        nbformat.write(notebook, folder / "submission.ipynb")
+        begun = copy.copy(notebook)
+        begun.cells = [FIRST, *notebook.cells]
+        nbformat.write(begun, folder / "submission.ipynb")
         rows = folder / "rows"
-        desk = Desk(folder, chapter, seed)
+        grader = GraderEnd(folder, chapter, seed)
         command = [*isolated(folder, hidden), sys.executable, "-m", "pytest", "-q", "--tb=no"]
         command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
         command += [f"--rootdir={folder}", "--nbval-lax", "--nbval-current-env"]
@@ -70,39 +97,44 @@ def run(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(folder, rows, desk.address),
+            env=_environment(folder, rows, grader.address),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=functools.partial(_limit, limits) if os.name == "posix" else None,
         )
-        stopped: list[str] = []
+        stopped: list[Stopped] = []
         watch = threading.Thread(target=_watch, args=(process, limits, stopped), daemon=True)
         watch.start()
         try:
             while process.poll() is None:
-                desk.serve(POLL)
+                grader.serve(POLL)
         finally:
             # Nothing that the submission started outlives its grading.
             _kill_family(process)
             process.wait()
             watch.join()
-            desk.close()
+            grader.close()
         found = _read(rows)
-        first = next((row for row in found if row.get("id") == "set-up"), {"error": "no row"})
-        set_up = "" if first.get("ok") else str(first.get("error"))
-        return Ran(desk.verdicts, _by_exercise(found), "".join(stopped), set_up)
+        set_up = "".join(_failure(found, name) for name in (FIRST.id, "set-up"))
+        return Ran(grader.verdicts, _by_exercise(found), next(iter(stopped), None), set_up)
 
 
-def _environment(folder: Path, rows: Path, desk: str) -> dict[str, str]:
+def _failure(found: list[dict], name: str) -> str:
+    """Why the cell of this name did not run; "" where it did."""
+    row = next((row for row in found if row.get("id") == name), {"error": f"{name}: no row"})
+    return "" if row.get("ok") else f"{row.get('error')} "
+
+
+def _environment(folder: Path, rows: Path, grader: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "SYSTEMROOT")}
     return kept | {
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "OMP_NUM_THREADS": "1",
         "LOOPLAB_ROWS": str(rows),
-        "LOOPLAB_DESK": desk,
+        "LOOPLAB_GRADER": grader,
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
@@ -117,14 +149,16 @@ def _limit(limits: Limits):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _watch(process: subprocess.Popen, limits: Limits, stopped: list[str]):
+def _watch(process: subprocess.Popen, limits: Limits, stopped: list[Stopped]):
     """End a run that passes a limit, and say which in `stopped`."""
     end = time.monotonic() + limits.total
     while process.poll() is None:
         if time.monotonic() > end:
-            stopped.append(f"the whole run took more than {limits.total} seconds")
+            told = f"the whole run took more than {limits.total} seconds"
+            stopped.append(Stopped(told, Cause.TIME))
         elif len(_family(process.pid)) > limits.processes:
-            stopped.append(f"it started more than {limits.processes} processes")
+            told = f"it started more than {limits.processes} processes"
+            stopped.append(Stopped(told, Cause.STOPPED))
         if stopped:
             _kill_family(process)
             return
@@ -166,11 +200,16 @@ def _read(rows: Path) -> list[dict]:
     return found
 
 
-def _by_exercise(found: list[dict]) -> dict[str, dict]:
+def _by_exercise(found: list[dict]) -> dict[str, CellRow]:
     found = [row for row in found if isinstance(row.get("ex"), str)]
-    rows = {row["ex"]: row for row in found if row.get("role") == "check"}
+    rows = {row["ex"]: _cell_row(row) for row in found if row.get("role") == "check"}
     for row in found:
         # What went wrong in the answer's cell explains what is missing in the check's.
         if row.get("role") == "answer" and not row.get("ok"):
-            rows[row["ex"]] = row
+            rows[row["ex"]] = _cell_row(row)
     return rows
+
+
+def _cell_row(row: dict) -> CellRow:
+    error, missing = (str(row.get(key) or "") for key in ("error", "missing"))
+    return CellRow(bool(row.get("ok")), error, read_cause(row.get("cause")), missing)

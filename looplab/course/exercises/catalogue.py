@@ -1,0 +1,41 @@
+"""What an exercise is, and where a chapter's exercises are found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One checked exercise.
+
+    `probe(answer, seed)` raises Mistake or returns the numbers it computed with the answer, as a
+    dict of tensors, numbers or lists; the same probe runs on the reference.
+    """
+
+    id: str  # chapter and number, "03.1"
+    title: str
+    reference: Any  # a function, or the value itself
+    probe: Callable[[Any, int], dict]
+
+
+def exercises(chapter: str) -> list[Exercise]:
+    """The exercises of a chapter such as "03"; ValueError for a chapter without any."""
+    try:
+        return import_module(f"looplab.course.exercises.ch{chapter}").EXERCISES
+    except ModuleNotFoundError:
+        raise ValueError(f"chapter {chapter!r} has no exercises: is the number right?") from None
+
+
+def exercise(id: str) -> Exercise:
+    """The exercise with this id; ValueError naming the known ones.
+
+    >>> exercise("03.1").title
+    'step size'
+    """
+    known = exercises(str(id).split(".")[0])
+    for task in known:
+        if task.id == id:
+            return task
+    raise ValueError(f"no exercise {id!r}: known are {', '.join(task.id for task in known)}")
