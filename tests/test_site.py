@@ -15,7 +15,7 @@ from looplab.course.diagnosis import Diagnosis
 from looplab.course.faults import FAULTS
 from looplab.course.site import capture, command, pages
 from looplab.course.site.capture import CaptureError
-from looplab.course.site.check import faults
+from looplab.course.site.check import file_faults
 from looplab.course.site.mathml import mathml
 from looplab.course.site.visit import served, visit
 from looplab.widgets import FrameStepper, LoopMicroscope, PlaneStepper, embed
@@ -82,7 +82,7 @@ def test_every_page_on_a_phone_and_at_a_desk_in_light_and_dark(site, chromium):
 
 
 def test_no_file_of_the_site_is_amiss(site):
-    assert faults(site) == []
+    assert file_faults(site) == []
     assert (site / ".nojekyll").exists()
 
 
@@ -161,7 +161,7 @@ BAD = {
 
 @pytest.mark.parametrize("body", BAD)
 def test_what_is_amiss_in_a_file_is_found(body, tmp_path):
-    [fault] = faults(page_of(tmp_path, body))
+    [fault] = file_faults(page_of(tmp_path, body))
     assert BAD[body] in fault
 
 

@@ -1,12 +1,20 @@
 """The widgets' state machines, moved without a browser."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from looplab import LoopedConfig, LoopedTransformer, measure, plots, tasks, trace
-from looplab.widgets import FLOOD, FrameStepper, LoopMicroscope, PlaneStepper, flood_frames
+from looplab.widgets import (
+    FLOOD,
+    FrameStepper,
+    LoopMicroscope,
+    PlaneStepper,
+    embed,
+    flood_frames,
+)
 from looplab.widgets.payload import pack, unpack
 
 
@@ -54,6 +62,43 @@ def test_numbers_are_those_of_the_trace(scope, run, model):
     assert state["right"] == int((logits.argmax(-1) == 0).sum())
     pattern = run.attention[2, scope.stage.layer, 0].mean(0)
     torch.testing.assert_close(torch.tensor(state["attention"]), pattern, rtol=0, atol=3e-3)
+
+
+def test_all_that_is_drawn_is_what_measure_says(scope, run):
+    states = run.states[:, :, 0].double()  # [loop, layer, token, width]
+    for token in range(states.shape[2]):
+        plane = measure.cycle_pca(states[:, :, token])
+        drawn = torch.from_numpy(scope.numbers["main.points"][:, :, token])
+        torch.testing.assert_close(drawn, plane.points, rtol=0, atol=1e-3)
+        assert scope.meta.explained[token] == pytest.approx(plane.explained.tolist(), abs=1e-4)
+    drawn = torch.from_numpy(scope.numbers["main.distance"])[1:-1]
+    distance = measure.distance_to_limit(states, relative=True)[:-1]
+    torch.testing.assert_close(10**drawn, distance, rtol=1e-3, atol=0)
+    drawn = torch.from_numpy(scope.numbers["main.step"])[2:]
+    torch.testing.assert_close(10**drawn, measure.relative_step(states), rtol=1e-3, atol=0)
+
+
+def test_to_a_state_of_no_length_nothing_is_relative(model, run):
+    still = trace(model, run.tokens, loops=3)
+    still.states[:, :, :, 1] = 0
+    scope = LoopMicroscope(still, token=1)
+    assert torch.tensor(scope.picture_state(2)["distance"]).isnan().all()
+    assert scope.meta.ranges["distance"][1] < 3
+
+
+def test_the_browser_is_told_what_the_record_says(scope):
+    told = json.loads(json.dumps(scope.stage.meta))
+    assert told == scope.meta.as_dict()
+    assert told["kind"] == "microscope" and told["last"] == told["loops"] == 8
+    assert set(told["layout"]) == set(scope.numbers)
+
+
+def test_every_script_is_read_in_its_place():
+    scripts = Path(embed.__file__).parent / "js"
+    there = {path.relative_to(scripts).as_posix() for path in scripts.rglob("*.js")}
+    assert there == {*embed.DRAWING, "live_widget.js", "page_controls.js", "static_page.js"}
+    for path in scripts.rglob("*.js"):
+        assert path.read_text(encoding="utf-8").startswith("// "), f"{path.name} says nothing"
 
 
 def test_a_held_loop_is_a_ghost_until_it_is_released(scope):

@@ -12,6 +12,8 @@ import traitlets
 from looplab.widgets import embed
 from looplab.widgets.meta import Meta
 
+SCRIPT = embed.live_script()
+
 # What the menu beside the play button offers, and the milliseconds between two pictures; drawing
 # comes on top, so the last is as fast as the browser can.
 SPEEDS = {"2 loops/s": 500, "5 loops/s": 200, "10 loops/s": 100, "fastest": 20}
@@ -20,7 +22,7 @@ SPEEDS = {"2 loops/s": 500, "5 loops/s": 200, "10 loops/s": 100, "fastest": 20}
 class Stage(anywidget.AnyWidget):
     """The canvas. All of a run is in `data`; the other traits say which part of it is shown."""
 
-    _esm = embed.live_script()
+    _esm = SCRIPT
 
     data = traitlets.Bytes().tag(sync=True)  # of payload.pack
     meta = traitlets.Dict().tag(sync=True)  # a Meta as a dict
@@ -149,7 +151,7 @@ class Stepper(ipywidgets.VBox):
     def payload(self) -> int:
         """Bytes that travel to the browser: the numbers, their description and the drawing code."""
         meta = json.dumps(self.stage.meta, ensure_ascii=False).encode()
-        return len(self.stage.data) + len(meta) + len(self.stage._esm.encode())
+        return len(self.stage.data) + len(meta) + len(SCRIPT.encode())
 
     def html(self) -> str:
         """The same view as self-contained HTML: no kernel, no widget manager, no network."""

@@ -33,7 +33,7 @@ class _Page(HTMLParser):
             self.headings.append(int(tag[1]))
 
 
-def faults(site: Path) -> list[str]:
+def file_faults(site: Path) -> list[str]:
     """One line per fault: a link or file that is not there, a picture without alt text, a thing
     loaded from elsewhere, a heading level left out. An address is followed as from any folder of
     any server, so one that begins with / is a fault as well."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from looplab.course import build
 from looplab.course.site import pages
 from looplab.course.site.capture import CaptureError, blocks
-from looplab.course.site.check import faults
+from looplab.course.site.check import file_faults
 
 CACHE = build.ROOT / ".site-cache"
 MARK = ".looplab-site"  # in a folder that this command made and may replace
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     except CaptureError as error:
         print(f"looplab site: {error}")
         return 1
-    wrong = faults(given.out)
+    wrong = file_faults(given.out)
     if given.check:
         from looplab.course.site.visit import visit
 

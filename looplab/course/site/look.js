@@ -28,13 +28,15 @@
   const seen = new Set(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || seen.has(element) || element.closest(':disabled')) continue;
+    if (!walker.currentNode.data.trim() || seen.has(element)) continue;
+    if (element.closest(':disabled')) continue;
     seen.add(element);
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const style = getComputedStyle(element), behind = ground(element);
     const [a, b] = [light(over(parse(style.color), behind)), light(behind)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.6 && style.fontWeight >= 700);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.6 && style.fontWeight >= 700);
     if (ratio < (large ? 3 : 4.5)) wrong.push(
       `contrast ${ratio.toFixed(1)}: ${walker.currentNode.data.trim().slice(0, 40)}`);
   }

@@ -47,14 +47,14 @@ def write(source: Path, stems: list[str], blocks: dict[str, dict]) -> None:
     about = {}
     for path, stem in notebooks.items():
         notebook = nbformat.read(build.ROOT / path, as_version=4)
-        prepare(notebook, path, stem, blocks[stem], source / "_static")
+        prepare_notebook(notebook, path, stem, blocks[stem], source / "_static")
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = repository_links(cell.source, path, known)
         nbformat.write(notebook, source / path)
         about[stem] = notebook.metadata["looplab"]
-    texts[Path("index.md")] = index(about, [guide.stem for guide in guides])
-    texts[Path("chapters/solved/index.md")] = solutions(stems)
+    texts[Path("index.md")] = front_page(about, [guide.stem for guide in guides])
+    texts[Path("chapters/solved/index.md")] = solutions_page(stems)
     (source / "docs").mkdir(exist_ok=True)
     for path, text in texts.items():
         (source / path).write_text(repository_links(text, path, known), encoding="utf-8")
@@ -62,7 +62,7 @@ def write(source: Path, stems: list[str], blocks: dict[str, dict]) -> None:
         shutil.copy(picture, source / "docs")
 
 
-def prepare(notebook, where: Path, stem: str, blocks: dict, static: Path) -> None:
+def prepare_notebook(notebook, where: Path, stem: str, blocks: dict, static: Path) -> None:
     """One notebook in place: banner for badges, roles as tags, outputs as the site shows them."""
     edition = notebook.metadata["looplab"]["edition"]
     first = notebook.cells[0]
@@ -129,7 +129,7 @@ def picture(data, static: Path, up: str) -> str:
     )
 
 
-def index(about: dict[str, dict], guides: list[str]) -> str:
+def front_page(about: dict[str, dict], guides: list[str]) -> str:
     """The front page: the README's opening and start, and the chapters between them."""
     readme = (build.ROOT / "README.md").read_text(encoding="utf-8")
     found = re.match(r"(?P<opening># .*?)^(?P<start>## Start\n.*?)^## ", readme, re.M | re.S)
@@ -141,9 +141,9 @@ def index(about: dict[str, dict], guides: list[str]) -> str:
         for stem, said in about.items()
     )
     trees = [
-        tree("Chapters", [f"chapters/{stem}" for stem in about]),
-        tree("Solutions", ["chapters/solved/index"]),
-        tree("Guides", [f"docs/{guide}" for guide in guides]),
+        toctree("Chapters", [f"chapters/{stem}" for stem in about]),
+        toctree("Solutions", ["chapters/solved/index"]),
+        toctree("Guides", [f"docs/{guide}" for guide in guides]),
     ]
     return (
         f"{found['opening']}## Chapters\n\nHere you can read them and move their sliders. Each "
@@ -152,14 +152,16 @@ def index(about: dict[str, dict], guides: list[str]) -> str:
     )
 
 
-def solutions(stems: list[str]) -> str:
+def solutions_page(stems: list[str]) -> str:
+    """The page that lists the solved chapters."""
     return (
         "# Solved chapters\n\nThe same chapters with every exercise solved. Look when you have "
-        "tried.\n\n" + tree("", stems, hidden=False)
+        "tried.\n\n" + toctree("", stems, hidden=False)
     )
 
 
-def tree(caption: str, names: list[str], hidden: bool = True) -> str:
+def toctree(caption: str, names: list[str], hidden: bool = True) -> str:
+    """Sphinx's list of pages; a hidden one shows in the side bar only."""
     options = (":hidden:\n" if hidden else "") + (f":caption: {caption}\n" if caption else "")
     return f"```{{toctree}}\n:maxdepth: 1\n{options}\n" + "\n".join(names) + "\n```\n"
 

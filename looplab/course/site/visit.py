@@ -24,7 +24,6 @@ SUB_PATH = "some/course"  # a site must not count on the top of a server
 
 _HERE = Path(__file__).parent
 LOOK = (_HERE / "look.js").read_text(encoding="utf-8")
-
 SWEEP = (_HERE / "sweep.js").read_text(encoding="utf-8")
 
 
@@ -47,7 +46,7 @@ def visit(site: Path, browser=None, views=VIEWS) -> list[str]:
                 at = f"{name}, {screen}, {scheme}"
                 page = context.new_page()
                 # The widgets are white cards in the dark, too: once a screen is enough.
-                found = _one(page, address, name, move=scheme == "light")
+                found = _page_faults(page, address, name, move=scheme == "light")
                 wrong += [f"{at}: {fault}" for fault in found]
                 page.close()
             context.close()
@@ -91,7 +90,7 @@ def chromium():
         running.close()
 
 
-def _one(page, address: str, name: str, move: bool) -> list[str]:
+def _page_faults(page, address: str, name: str, move: bool) -> list[str]:
     wrong, inside = [], address.rsplit(SUB_PATH, 1)[0]
     page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -109,20 +108,21 @@ def _one(page, address: str, name: str, move: bool) -> list[str]:
         picture.scroll_into_view_if_needed()
         picture.evaluate("img => img.decode().catch(() => null)")
     for widget in page.locator("[data-looplab]").all() if move else ():
-        wrong += _move(widget)
+        wrong += _widget_faults(widget)
     # Closed hints hold text as well.
     page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
     return wrong + page.evaluate(LOOK)
 
 
-def _move(widget) -> list[str]:
+def _widget_faults(widget) -> list[str]:
     title = widget.get_attribute("aria-label")
     widget.scroll_into_view_if_needed()
-    found = _play_game(widget) if widget.get_attribute("data-looplab") == "game" else _step(widget)
+    kind = widget.get_attribute("data-looplab")
+    found = _game_faults(widget) if kind == "game" else _slider_faults(widget)
     return [f"{title}: {fault}" for fault in found]
 
 
-def _step(widget) -> list[str]:
+def _slider_faults(widget) -> list[str]:
     """Every frame by the slider, another picture or words each time; then keys and buttons."""
     wrong = widget.evaluate(SWEEP)
     slider, canvas = widget.locator("input[type=range]"), widget.locator("canvas")
@@ -153,7 +153,7 @@ def _step(widget) -> list[str]:
     return wrong
 
 
-def _play_game(widget) -> list[str]:
+def _game_faults(widget) -> list[str]:
     """Try the names in their order until each case is solved; then start again."""
     names = widget.locator("[data-of=faults] button").all()
     words, following = widget.locator(".looplab-words"), widget.locator("[data-of=next]")
