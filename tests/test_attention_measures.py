@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from rounding import LAYER, assert_rounds_to
 from test_model import build, some_tokens
 from torch.testing import assert_close
 
@@ -138,7 +139,8 @@ def test_a_run_repeats_its_layers(hero):
 
 
 def test_unrelated_patterns_have_no_diagonals():
-    contrast = measure.diagonal_contrast(measure.attention_distance(some_patterns(loops=8)), 2)
+    patterns = some_patterns(loops=8, batch=16)
+    contrast = measure.diagonal_contrast(measure.attention_distance(patterns), 2)
     assert_close(contrast, torch.ones(2, dtype=torch.float64), atol=0.05, rtol=0)
 
 
@@ -164,7 +166,7 @@ def test_attention_moves_no_further_than_prop_4_2_allows(settings):
     assert (moved <= bound).all()
     assert_close(slack, bound / moved)
     steps = measure.attention_step(run.attention)
-    assert_close(moved, steps.double(), rtol=1e-3, atol=1e-6)
+    assert_rounds_to(moved, steps, sums=LAYER)
 
 
 def test_the_inputs_of_the_bound_are_those_that_attention_read():

@@ -20,11 +20,12 @@ def test_a_checkpoint_is_what_its_card_says(name):
     task, _, arguments = said["task"].partition("(")
     arguments = dict(pair.split("=") for pair in arguments.rstrip(")").split(", "))
     draw = partial(getattr(tasks, task), **{k: int(v) for k, v in arguments.items()})
-    batch = draw(128, torch.Generator().manual_seed(10_000))
+    batch = draw(512, torch.Generator().manual_seed(10_000))  # the items that the card counted
     published = said["results by seed"][0]["in distribution"]["exact"]
     loop = max(int(loop) for loop in published if int(loop) <= model.config.loops)
     exact = train.accuracy_table(model, batch, loop).exact[-1].item()
-    assert exact == pytest.approx(published[str(loop)], abs=0.1)  # fewer items: some spread
+    # Rounded to four digits there; three near ties may fall otherwise on another processor.
+    assert exact == pytest.approx(published[str(loop)], abs=3.1 / 512)
 
 
 def test_names_and_damage_are_reported(tmp_path, monkeypatch):

@@ -84,6 +84,8 @@ def test_huginn_stores_what_the_release_stores(tmp_path):
         ("ouro", {**GATED, "norm": "pre"}, "norm='pre'"),
         ("ouro", {**OURO, "activation": "gelu"}, "activation='gelu'"),
         ("retrofit", {**RETROFIT, "position": "rope_interleaved"}, "position="),
+        ("retrofit", {**RETROFIT, "norm": "residual_sandwich"}, "norm='residual_sandwich'"),
+        ("huginn", RETROFIT, "norm='pre'"),
         ("llama", {**GATED, "loops": 3}, "loops=3"),
         ("gpt", GATED, "form='gpt'"),
     ],

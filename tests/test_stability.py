@@ -167,11 +167,15 @@ def test_a_rotation_neither_stretches_nor_shrinks():
     assert_close(exponents, torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("r", "exponent"), [(4.0, math.log(2)), (3.2, None), (2.5, -math.log(2))])
-def test_the_logistic_map_is_chaotic_periodic_or_still(r, exponent):
+@pytest.mark.parametrize(
+    ("r", "exponent", "loops"),
+    [(4.0, math.log(2), 2000), (3.2, None, 600), (2.5, -math.log(2), 600)],
+)
+def test_the_logistic_map_is_chaotic_periodic_or_still(r, exponent, loops):
+    """Means over 2000 loops of chaotic paths scatter by 0.0006, whichever path rounding picks."""
     start = torch.tensor([0.3], dtype=torch.float64)
-    run = stability.lyapunov_exponents(lambda z: r * z * (1 - z), start, 700, settle=100)
-    assert run.growth.shape == (600, 1)
+    run = stability.lyapunov_exponents(lambda z: r * z * (1 - z), start, 100 + loops, settle=100)
+    assert run.growth.shape == (loops, 1)
     if exponent is None:  # a period of two, whose product of slopes is 4 + 2r - r^2
         exponent = math.log(abs(4 + 2 * r - r * r)) / 2
         assert exponent < 0

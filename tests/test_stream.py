@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from live_bytes import peak
+from rounding import LAYER, assert_rounds_to
 from test_model import build, some_tokens
 from torch.testing import assert_close
 
@@ -30,7 +31,8 @@ def assert_same(run, whole, limit=None):
         "attention_step": measure.attention_step(patterns),
     }
     for name, value in expected.items():
-        assert_close(getattr(run, name), value, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: n + m)
+        scale = max(1.0, value.abs().max().item())  # shares are what is left of one
+        assert_rounds_to(getattr(run, name), value, sums=LAYER, scale=scale, what=name)
 
 
 @pytest.mark.parametrize("norm", ["pre", "residual_sandwich", "branch_sandwich"])
@@ -163,7 +165,7 @@ def test_stages_follow_the_definitions():
     right = torch.tensor([by_hand(one.double().tolist()) for one in each]).T
     found = (measure.colsum_concentration, measure.sink_score, measure.mixing_score)
     for function, expected in zip(found, right, strict=True):
-        assert_close(function(patterns).flatten(), expected, rtol=1e-5, atol=1e-6)
+        assert_rounds_to(function(patterns).flatten(), expected, sums=LAYER, scale=1)
         assert_close(function(each[0]), function(each)[0])
     rates = (right[1].view(patterns.shape[:-2]) >= 0.3).float().mean(-1)
     assert_close(measure.sink_rate(patterns), rates)
@@ -174,7 +176,7 @@ def test_stages_follow_the_definitions():
 
 def test_extreme_patterns():
     same = torch.full((7, 7), 1 / 7)
-    assert measure.colsum_concentration(same).abs() < 1e-6
+    assert_rounds_to(measure.colsum_concentration(same), torch.tensor(0.0), sums=LAYER, scale=1)
     assert_close(measure.mixing_score(same), torch.tensor(7.0).log())
     sink = torch.eye(7)[:1].expand(7, 7)
     assert measure.colsum_concentration(sink) == 1

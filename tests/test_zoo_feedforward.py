@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from torch.testing import assert_close
+from rounding import LAYER, assert_rounds_to
 from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM
 
 from looplab import trace, zoo
 from looplab.model.layers import Visit
 
-TOLERANCE = {"rtol": 0, "atol": 3e-5}
 SIZES = {
     "vocab_size": 37,
     "hidden_size": 32,
@@ -19,6 +18,7 @@ SIZES = {
     "pad_token_id": None,
     "rms_norm_eps": 2e-3,
 }
+DEPTH = LAYER * SIZES["num_hidden_layers"]  # sums in a row
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 10_000.0,
@@ -64,11 +64,11 @@ def test_hidden_states_and_logits_are_those_of_transformers(pair):
     wanted = official(tokens, output_hidden_states=True)
     run = trace(model, tokens)
     assert model.config.loops == 1
-    assert_close(run.start, wanted.hidden_states[0], **TOLERANCE)
+    assert torch.equal(run.start, wanted.hidden_states[0])
     # transformers' last entry has been through the final norm already
-    assert_close(run.states[0, :-1], torch.stack(wanted.hidden_states[1:-1]), **TOLERANCE)
-    assert_close(model.norm(run.states[0, -1]), wanted.hidden_states[-1], **TOLERANCE)
-    assert_close(run.logits, wanted.logits, **TOLERANCE)
+    assert_rounds_to(run.states[0, :-1], torch.stack(wanted.hidden_states[1:-1]), sums=DEPTH)
+    assert_rounds_to(model.norm(run.states[0, -1]), wanted.hidden_states[-1], sums=DEPTH)
+    assert_rounds_to(run.logits, wanted.logits, sums=DEPTH)
 
 
 def test_a_tied_head_is_one_matrix(pair):
@@ -89,7 +89,7 @@ def test_config_keys_of_older_transformers(tmp_path, old_key):
     said["rope_scaling"] = scaling
     (tmp_path / "config.json").write_text(zoo.files.json.dumps(said))
     tokens = torch.randint(37, (2, 11))
-    assert_close(zoo.load(tmp_path)(tokens).logits, official(tokens).logits, **TOLERANCE)
+    assert_rounds_to(zoo.load(tmp_path)(tokens).logits, official(tokens).logits, sums=DEPTH)
 
 
 def test_naive_looping_runs_the_window_again_and_again(pair):
@@ -100,7 +100,7 @@ def test_naive_looping_runs_the_window_again_and_again(pair):
     layers = model.cores[0].layers
     for layer in [0, 1, 2, 3, 2, 3, 2, 3, 4, 5]:
         state = layers[layer](state, Visit(context, "core", 0, layer, None))
-    assert_close(looped(tokens).logits, model.head(model.norm(state)), **TOLERANCE)
+    assert_rounds_to(looped(tokens).logits, model.head(model.norm(state)), sums=LAYER * 10)
     assert looped.config.notation == "(2, 2⊗3, 2)"
 
 
@@ -110,7 +110,7 @@ def test_damped_looping_takes_shares_of_the_windows_step(pair):
     before = run.prelude[-1]
     for loop in range(3):
         after = run.states[loop, -1]
-        assert_close(run.loop_ends[loop], before + (after - before) / 3, **TOLERANCE)
+        assert_rounds_to(run.loop_ends[loop], before + (after - before) / 3, sums=LAYER)
         before = run.loop_ends[loop]
 
 
@@ -119,7 +119,7 @@ def test_damped_looping_takes_shares_of_the_windows_step(pair):
 def test_one_loop_is_the_model_itself_without_new_weights(pair, damped, window):
     _, model, tokens = pair
     looped = zoo.loopify(model, *window, loops=1, damped=damped)
-    assert_close(looped(tokens).logits, model(tokens).logits, **TOLERANCE)
+    assert_rounds_to(looped(tokens).logits, model(tokens).logits, sums=DEPTH)
     ours = {p.data_ptr() for p in looped.parameters()}
     assert ours == {p.data_ptr() for p in model.parameters()}
 
