@@ -81,7 +81,7 @@ def run(kernel, folder, cells, **environment):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     where = {"metadata": {"path": str(folder)}}
     client = NotebookClient(
-        notebook, kernel_name=kernel, timeout=120, allow_errors=True, resources=where
+        notebook, kernel_name=kernel, timeout=1200, allow_errors=True, resources=where
     )
     inherited = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
     client.execute(env={**inherited, **environment})  # with it a kernel hides what commands print

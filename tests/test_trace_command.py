@@ -139,7 +139,7 @@ def test_two_processes_give_what_one_gives(prompts, tmp_path):
     launcher += ["--master-port", "0", "-m", "looplab"]
     arguments = [str(one) for one in command(prompts, tmp_path / "two", "--batch", 2)]
     done = subprocess.run(
-        [*launcher, *arguments], env=ONE_THREAD, capture_output=True, text=True, timeout=120
+        [*launcher, *arguments], env=ONE_THREAD, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stderr
     assert run(prompts, tmp_path / "one", "--batch", 2) == 0

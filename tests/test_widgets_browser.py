@@ -1,7 +1,5 @@
 """The widgets and chapters as a learner meets them: JupyterLab, a kernel, a browser."""
 
-import statistics
-
 import browser
 import pytest
 
@@ -105,53 +103,27 @@ def test_the_slider_moves_by_mouse(scope):
     )
 
 
-def test_a_picture_is_there_20_ms_after_the_key(scope, record_property):
-    """From the key event to the end of drawing; the browser shows it with its next frame."""
+def test_every_key_draws_its_picture(scope):
+    """How fast is measured in benchmarks/bench_widgets.py."""
+    canvas = scope.cell("show").locator(CANVAS)
     press(scope, "Home")
-    scope.page.evaluate(
-        """selector => { window.lags = []; let begin = 0;
-        document.addEventListener('keydown', e => { begin = performance.now(); }, true);
-        new MutationObserver(() => window.lags.push(performance.now() - begin))
-          .observe(document.querySelector(selector), { attributeFilter: ['data-loop'] }); }""",
-        CANVAS,
-    )
-    for n in range(30):
-        scope.page.keyboard.press("ArrowRight")
-        scope.page.wait_for_function(f"() => window.lags.length > {n}")
-    lags = scope.page.evaluate("() => window.lags")
-    median, worst = statistics.median(lags), max(lags)
-    told = f"key to picture: median {median:.1f} ms, worst {worst:.1f} ms of {len(lags)}"
-    record_property("widget", told)
-    assert median <= 20
+    pictures = [canvas.screenshot()]
+    for _ in range(3):
+        press(scope, "ArrowRight")
+        pictures.append(canvas.screenshot())
+    assert len(set(pictures)) == 4
 
 
-def test_play_draws_20_pictures_a_second(scope, record_property):
-    # Whatever else this machine does can only slow a play down: the best of three is the widget's.
-    plays = [play(scope) for _ in range(3)]
-    rate, longest = max(plays)
-    told = f"play: {rate:.1f} pictures a second, longest gap {-longest:.0f} ms (best of 3)"
-    record_property("widget", told)
-    assert rate >= 20
-
-
-def play(scope):
-    """Pictures a second over thirty loops, and minus the longest gap in milliseconds."""
+def test_play_goes_to_the_last_loop_and_stops(scope):
     press(scope, "Home")
     cell = scope.cell("show")
+    before = cell.locator(CANVAS).screenshot()
     cell.locator("select").first.select_option(label="fastest")
-    scope.page.evaluate(
-        """selector => { window.watch?.disconnect(); window.shown = [];
-        window.watch = new MutationObserver(() => window.shown.push(performance.now()));
-        window.watch.observe(document.querySelector(selector),
-                             { attributeFilter: ['data-loop'] }); }""",
-        CANVAS,
-    )
-    cell.locator(".jupyter-widgets.widget-play button, .widget-play button").first.click()
-    scope.page.wait_for_function("() => window.shown.length >= 30", timeout=15_000)
-    shown = scope.page.evaluate("() => window.shown")
-    gaps = [b - a for a, b in zip(shown[1:], shown[2:], strict=False)]
-    scope.page.wait_for_timeout(500)  # until it has come to the last loop and stopped
-    return 1000 * len(gaps) / sum(gaps), -max(gaps)
+    cell.locator(".widget-play button").first.click()
+    at_the_end = f"() => document.querySelector('{CANVAS}').dataset.loop === '32'"
+    scope.page.wait_for_function(at_the_end, timeout=browser.PATIENCE * 1000)
+    cell.locator(".widget-play .fa-play").first.wait_for()  # a pause sign while it plays
+    assert cell.locator(CANVAS).screenshot() != before
 
 
 def test_frames_step_too(scope):
