@@ -19,6 +19,7 @@ RIGHT = {
         "    return (states - states[limit - 1]).norm(dim=-1)"
     ),
 }
+OLD = ROOT / "tests" / "old_edition"  # saved with the course's first edition
 WRONG = "def step_size(states):\n    return (states[:, 1:] - states[:, :-1]).norm(dim=-1)"
 code = nbformat.v4.new_code_cell
 

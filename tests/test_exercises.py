@@ -11,6 +11,7 @@ import torch
 
 from looplab.course.exercises import CheckFailed, check, judge, scoreboard, todo, whose
 from looplab.course.exercises import exercise as find
+from looplab.course.exercises.solutions import solution
 
 
 def forever(states):
@@ -114,6 +115,58 @@ def test_looplabs_own_answer_does_not_pass_for_the_learners(capsys):
     assert check("03.1", handed_on) is handed_on
     assert "not attempted: this is looplab's own answer" in capsys.readouterr().out
     assert whose("03.1") == "looplab's"
+
+
+def test_notebooks_find_the_course_under_short_names():
+    import looplab.exercises
+    import looplab.passport
+    from looplab import course, exercises, passport
+
+    for name in ("check", "scoreboard", "todo", "whose"):
+        assert getattr(exercises, name) is getattr(course.exercises, name)
+    for name in ("save", "restore", "read", "merge", "Answer", "PassportError"):
+        assert getattr(passport, name) is getattr(course.passport, name)
+    assert (looplab.exercises, looplab.passport) == (exercises, passport)
+
+
+def test_a_solution_is_that_of_the_chapters_source():
+    assert solution("03.4") is solution("03.4")
+    assert solution("04.2").__name__ == "all_distances"
+    assert solution("05.1")(2, 3, 0.0, torch.Generator()).tolist() == [[0.0] * 3] * 2
+    assert "looplab's solution of 05.1" in solution("05.1").__code__.co_filename
+    for id in ("03.9", "77.1"):
+        with pytest.raises(ValueError, match=f"no solution of '{id}'"):
+            solution(id)
+
+
+SOURCE = """# %% id="set-up"
+from math import log, sqrt
+import this_is_not_there
+
+# %% id="a" role="answer" ex="98.1"
+# exercise 98.1
+def root(x):
+    # --- solution
+    return NAME(x)
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+
+# %% id="b" role="check" ex="98.1"
+root = check("98.1", root)
+"""
+
+
+def test_a_solution_gets_the_imports_that_it_names_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("looplab.course.exercises.solutions.CHAPTERS", tmp_path)
+    (tmp_path / "98_x.py").write_text(SOURCE.replace("NAME", "sqrt"))
+    found = solution("98.1")
+    assert found(4) == 2.0
+    assert not {"log", "this_is_not_there"} & set(found.__globals__)
+    (tmp_path / "97_x.py").write_text(SOURCE.replace("NAME", "helper").replace("98.1", "97.1"))
+    with pytest.raises(ValueError, match="the solution of 97.1 names helper"):
+        solution("97.1")
 
 
 def test_the_scoreboard_says_whose_code_ran(capsys):

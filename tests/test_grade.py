@@ -11,14 +11,28 @@ import time
 import nbformat
 import psutil
 import pytest
-from classroom import RIGHT, SOLVED, STUB, WRONG, submission
+from classroom import OLD, RIGHT, SOLVED, STUB, WRONG, submission
 
 from looplab.course.build import ROOT
+from looplab.course.exercises import exercise, judge
 from looplab.course.grading import Report, Row, command, grade, pool
-from looplab.course.grading.marking import Unsound, role, transplant, without_explorations
-from looplab.course.grading.report import guarded, lines, summary, write_csv
+from looplab.course.grading.marking import (
+    Unsound,
+    ended,
+    mark,
+    role,
+    transplant,
+    without_explorations,
+)
+from looplab.course.grading.report import course_digest, guarded, lines, summary, write_csv
+from looplab.course.grading.running import CellRow, Ran, Stopped
+from looplab_nbval.cause import Cause
 
+ORBITS = "06_orbits_sliders_and_overthinking.ipynb"
 SLOW = "import time\ntime.sleep(28)"
+
+
+ADA = "Ada of the first edition"  # as a cell of her notebook says
 
 
 def table_of(path):
@@ -31,7 +45,8 @@ def classroom(tmp_path_factory):
     """A class whose grading is killed in the middle, for real, and then run again."""
     folder = tmp_path_factory.mktemp("a class, ü")
     (folder / "group b").mkdir()
-    submission(folder / "ada.ipynb", {**RIGHT, "03.1": WRONG})
+    (folder / "ada.ipynb").write_bytes((OLD / STUB.name).read_bytes())
+    (folder / "group b" / ORBITS).write_bytes((OLD / ORBITS).read_bytes())
     slow = submission(folder / "group b" / "slow.ipynb", {"03.1": SLOW})
     (folder / "stub.ipynb").write_bytes(STUB.read_bytes())
     (folder / "torn.ipynb").write_bytes(SOLVED.read_bytes()[:5000])
@@ -69,30 +84,36 @@ def test_what_was_graded_before_a_kill_is_kept(classroom):
     folder, first, alive, said, _ = classroom
     assert said.returncode == 0, said.stderr
     assert not [one for one in alive if one.is_running()]
-    assert first[0]["student"] == "ada"
+    assert first[0]["student"] == ADA
     kept = [one for one in first if one["rows"]]  # a torn file is looked at again
-    assert f"{len(kept)} of 4 are in" in said.stdout
+    assert f"{len(kept)} of 5 are in" in said.stdout
     again = json.loads((folder / "r.json").read_text())["submissions"]
-    assert [one["student"] for one in again] == ["ada", "stub", "torn", "slow"]
+    assert [one["student"] for one in again] == [ADA, "stub", "torn", "group b", "slow"]
     assert again[0] == first[0]
 
 
 def test_every_file_has_a_row_in_the_gradebook(classroom):
     rows = table_of(classroom[0] / "r.csv")
-    assert set(rows) == {"slow", "stub", "ada", "torn"}
-    ada = rows["ada"]
-    assert [ada[f"03.{n}"] for n in (1, 2, 3)] == ["not yet", "passed", "not attempted"]
-    assert (ada["points"], ada["out of"], ada["chapter"]) == ("3", "7", "03")
-    assert "03.1: you compared layers" in ada["remarks"]
+    assert set(rows) == {ADA, "slow", "stub", "torn", "group b"}
+    ada = rows[ADA]
+    assert (ada["points"], ada["out of"], ada["chapter"]) == ("2", "7", "03")
+    assert "03.2: you measured from the last state" in ada["remarks"]
     assert rows["stub"]["03.1"] == "not attempted"
     assert "cannot be read as a notebook" in rows["torn"]["remarks"]
+
+
+def test_notebooks_of_the_first_edition_are_graded_as_they_were(classroom):
+    rows = table_of(classroom[0] / "r.csv")
+    found = [rows[ADA][f"03.{n}"] for n in range(1, 6)]
+    assert found == ["passed", "not yet", "not attempted", "passed", "not attempted"]
+    assert [rows["group b"][f"06.{n}"] for n in range(1, 6)] == ["passed"] * 5
 
 
 def test_the_table_tells_what_the_class_got_wrong(classroom):
     said = classroom[3].stdout
     assert "chapter 03, 3 submissions" in said
-    assert "most often: you compared layers" in said
-    assert "not graded: 1 of 4 files" in said
+    assert "most often: you measured from the last state" in said
+    assert "not graded: 1 of 5 files" in said
 
 
 def test_the_report_is_the_same_again_and_nothing_runs(classroom, capsys):
@@ -100,12 +121,12 @@ def test_the_report_is_the_same_again_and_nothing_runs(classroom, capsys):
     before = (folder / "r.json").read_bytes(), (folder / "r.csv").read_bytes()
     assert command.main(options) == 0
     assert ((folder / "r.json").read_bytes(), (folder / "r.csv").read_bytes()) == before
-    assert "3 of 4 are in" in capsys.readouterr().out  # a file without marks is looked at again
+    assert "4 of 5 are in" in capsys.readouterr().out  # a file without marks is looked at again
 
 
 def test_another_seed_grades_anew(classroom):
     folder, *_ = classroom
-    assert len(command.read_report(folder / "r.json", 0)) == 3
+    assert len(command.read_report(folder / "r.json", 0)) == 4
     assert command.read_report(folder / "r.json", 1) == {}
 
 
@@ -132,6 +153,86 @@ def test_an_answer_may_lean_on_names_of_the_whole_chapter_and_on_other_answers(t
     assert [row.result for row in grade(file).rows[:2]] == ["not yet", "passed"]
 
 
+TEXTS = (
+    "kernel size must be odd",
+    "wait five seconds",
+    "MemoryError",
+    "SystemExit",
+    "Kernel dead on test start",
+    "the kernel ended while this check was running",
+    "it started more than 24 processes",
+    "5000000 bytes of output",
+    "the check did not reach the grader",
+    "Refused",
+    "KeyboardInterrupt",
+    "NameError: name 'x' is not defined",
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_an_exception_says_does_not_change_its_kind(text):
+    def answer(states):
+        raise ValueError(text)
+
+    verdict = judge(exercise("03.1"), answer)
+    in_check = Ran({"03.1": verdict}, {}, None, "")
+    in_cell = Ran({}, {"03.1": CellRow(False, text, Cause.EXCEPTION, "")}, None, "")
+    assert text in verdict.mistake and verdict.missing == ""
+    for ran in (in_check, in_cell):
+        assert (mark("03.1", ran).result, mark("03.1", ran).kind) == ("error", "exception")
+        assert not ended("03.1", ran)
+
+
+# What is seen of the answer's cell, the kind that is reported, whether others are run again.
+SEEN = {
+    Cause.EXCEPTION: ("exception", False),
+    Cause.EXIT: ("ended", False),
+    Cause.TIME: ("time", True),
+    Cause.MEMORY: ("memory", True),
+    Cause.OUTPUT: ("ended", True),
+    Cause.DIED: ("ended", True),
+    Cause.STOPPED: ("ended", True),
+    Cause.REFUSED: ("checker", False),
+    Cause.UNHEARD: ("checker", False),
+}
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_a_kind(cause):
+    ran = Ran({}, {"03.1": CellRow(False, "whatever", cause, "")}, None, "")
+    assert (mark("03.1", ran).kind, ended("03.1", ran)) == SEEN[cause]
+    stopped = Ran({}, {}, Stopped("whatever", cause), "")
+    assert (mark("03.1", stopped).kind, mark("03.1", stopped).why) == (SEEN[cause][0], "whatever")
+
+
+def test_marks_are_stale_when_anything_changes_that_they_depend_on(monkeypatch, tmp_path):
+    for name in ("looplab/course/exercises", "looplab_nbval", "chapters/solved", "chapters/source"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data" / "checkpoints").mkdir(parents=True)
+    key = tmp_path / "chapters" / "solved" / "03_x.ipynb"
+    files = [key, *(tmp_path / name for name in DEPENDS)]
+    for file in (*files, tmp_path / "looplab/course/exercises/ch04.py", tmp_path / "README.md"):
+        file.write_text("before")
+    monkeypatch.setattr("looplab.course.grading.report.ROOT", tmp_path)
+    monkeypatch.setattr("looplab.course.grading.report.key_of", lambda chapter: key)
+    seen = {course_digest("03")}
+    for number, file in enumerate(files):
+        file.write_text("after")
+        seen.add(course_digest("03"))
+        assert len(seen) == number + 2, file
+    (tmp_path / "looplab/course/exercises/ch04.py").write_text("after")
+    (tmp_path / "README.md").write_text("after")
+    assert course_digest("03") in seen and len(seen) == len(files) + 1
+
+
+DEPENDS = (
+    "chapters/source/03_x.py",
+    "looplab/course/exercises/ch03.py",
+    "looplab/course/exercises/probing.py",
+    "looplab/measure.py",
+    "looplab_nbval/payload.py",
+    "data/checkpoints/hero.safetensors",
+)
 IDS = ["007", "1e5", "O'Neil, Ada", 'a "b"', "=cmd|' /C calc'!A0", "-5", "@x", "ünï", "+49", "\t=1"]
 
 

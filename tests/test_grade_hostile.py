@@ -10,7 +10,7 @@ from classroom import QUICK, RIGHT, SOLVED, submission
 
 from looplab.course.build import ROOT
 from looplab.course.grading import grade, isolation
-from looplab.course.grading.marking import mark, role, transplant
+from looplab.course.grading.marking import mark, role, transplant, without_explorations
 from looplab.course.grading.running import run
 
 SPREAD = (
@@ -172,6 +172,41 @@ def test_a_hostile_answer_gets_a_truthful_row_and_spoils_no_other(name, tmp_path
         assert (row.result, row.kind) == (result, kind), told
         assert why in row.why, told
     assert all(row.result != "passed" for e, row in rows.items() if e not in answers)
+
+
+WORDS = "seconds, MemoryError, SystemExit, Kernel dead, bytes of output, did not reach the grader"
+RAISED = {
+    "03.1": (f"raise ValueError({WORDS!r})", "exception", WORDS, ""),
+    "03.2": ("distance_to_limit = no_such_name", "exception", "NameError", "no_such_name"),
+    "03.3": (
+        "def cycle_points(path):\n    raise ValueError('kernel size must be odd')",
+        "exception",
+        "kernel size",
+        "",
+    ),
+    "03.4": (
+        "def rotated_pass(layers, inject, z, first):\n"
+        "    raise RuntimeError(\"NameError: name 'x' is not defined\")",
+        "exception",
+        "name 'x'",
+        "",
+    ),
+    "03.5": ("spread = bytearray(2**60)", "memory", "MemoryError", ""),
+}
+
+
+@pytest.mark.alone
+def test_what_a_cell_raised_is_told_by_its_type():
+    answers = {
+        exercise: f"# exercise {exercise}\n{code}" for exercise, (code, *_) in RAISED.items()
+    }
+    key = without_explorations(nbformat.read(SOLVED, as_version=4))
+    ran = run(transplant(key, answers), "03", limits=QUICK)
+    for exercise, (_, kind, why, missing) in RAISED.items():
+        row = mark(exercise, ran)
+        assert (row.result, row.kind) == ("error", kind) and why in row.why, row
+        told = ran.verdicts.get(exercise) or ran.rows[exercise]
+        assert told.missing == missing, told
 
 
 @pytest.mark.skipif(not isolation.available(), reason="no Linux namespaces here")

@@ -10,6 +10,7 @@ import sys
 import browser
 import nbformat
 import pytest
+from classroom import OLD
 from nbclient import NotebookClient
 
 from looplab.course import build, passport
@@ -190,6 +191,35 @@ def test_several_passports_are_joined_and_nothing_is_overwritten(tmp_path):
     assert len(list(tmp_path.glob("*-restored*"))) == 3
     passport.save("joined.json")
     assert list(passport.read("joined.json")) == ["00.1", "00.2", "03.1"]
+
+
+def test_a_passport_of_the_first_edition_is_restored(tmp_path):
+    told = repr(passport.restore(OLD / "looplab-passport.json"))
+    assert "4 answers, 3 passed" in told
+    assert "chapter 00: 1 of 2 passed (00.1)" in told
+    assert "chapter 03: 2 of 5 passed (03.1, 03.4); not yet 03.2" in told
+    kept = passport.read(OLD / "looplab-passport.json")
+    sources = {}
+    for name in ("00_welcome", "03_watch_fixed_points_form"):
+        restored = nbformat.read(f"{name}-restored.ipynb", as_version=4)
+        sources |= {c.metadata.get("looplab", {}).get("ex"): c.source for c in answers_of(restored)}
+    for id, (answer,) in kept.items():
+        assert sources[id] == answer.source and answer.passed == (id != "03.2")
+
+
+def answers_of(notebook):
+    return [c for c in notebook.cells if c.metadata.get("looplab", {}).get("role") == "answer"]
+
+
+def test_the_exercises_of_a_chapter_are_counted_in_the_shipped_notebooks(tmp_path, monkeypatch):
+    write("looplab-passport.json", {"03.1": [entry()], "88.1": [entry()], "88.2": [entry()]})
+    told = repr(passport.restore())
+    assert "chapter 03: 1 of 5 passed (03.1)" in told
+    assert "chapter 88: 2 of 2 passed (88.1, 88.2)" in told  # of a newer course
+    (tmp_path / "solved").mkdir()
+    (tmp_path / "solved" / "03_x.ipynb").write_text('{"cells": [3]}')
+    monkeypatch.setattr(passport, "CHAPTERS", tmp_path)
+    assert "chapter 03: 1 of 1 passed (03.1)" in repr(passport.restore())
 
 
 def test_answers_without_a_place_are_not_lost(tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 """Every check passes its reference, knows its stub, and names each typical mistake."""
 
 import importlib
+import json
 import time
 
 import pytest
 
 from looplab.course import build
-from looplab.course.exercises import exercise, exercises, judge, todo
+from looplab.course.exercises import MIME, exercise, exercises, judge, todo
+from looplab_nbval.payload import close
 
 CHAPTERS = [source.name[:2] for source in build.sources()]
 BANKS = {number: importlib.import_module(f"wrong_answers.ch{number}").BANK for number in CHAPTERS}
@@ -27,6 +29,20 @@ def test_the_reference_passes(task, seed):
     assert verdict.kind == "passed", verdict.mistake
     assert time.process_time() - begin < 1
     assert verdict.values
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_the_references_reach_the_numbers_that_the_solved_notebook_shows(number):
+    notebook = build.target(build.find(number), "solved").read_text(encoding="utf-8")
+    shown = [
+        output["data"][MIME]
+        for cell in json.loads(notebook)["cells"]
+        for output in cell.get("outputs", [])
+        if MIME in output.get("data", {})
+    ]
+    assert [one["id"] for one in shown] == [task.id for task in exercises(number)]
+    for task, one in zip(exercises(number), shown, strict=True):
+        assert close(judge(task, task.reference).values, one["values"]), task.id
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)

@@ -91,7 +91,8 @@ def run(
         rows = folder / "rows"
         grader = GraderEnd(folder, chapter, seed)
         command = [*isolated(folder, hidden), sys.executable, "-m", "pytest", "-q", "--tb=no"]
-        command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
+        command += ["-p", "nbval.plugin", "-p", "looplab_nbval.plugin", "-p", "no:cacheprovider"]
+        command += ["-c", os.devnull]
         command += [f"--rootdir={folder}", "--nbval-lax", "--nbval-current-env"]
         command += [f"--nbval-cell-timeout={limits.cell}", str(folder / "submission.ipynb")]
         process = subprocess.Popen(
@@ -138,6 +139,7 @@ def _environment(folder: Path, rows: Path, grader: str) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others cost time, and may change how cells are run
     }
 
 
