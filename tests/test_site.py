@@ -185,7 +185,7 @@ def test_what_is_amiss_on_a_screen_is_found(body, tmp_path, chromium):
 def test_a_slider_that_moves_nothing_is_found(tmp_path, chromium):
     still = FrameStepper(torch.ones(3, 2, 2), title="still", captions=["same"] * 3)
     # The sentence carries the loop's number; without it nothing tells the frames apart.
-    block = still.html().replace("`Loop ${s.loop} of ${first + count - 1}:`", '"Loop:"')
+    block = still.html().replace("`Loop ${loop} of ${first + count - 1}:`", '"Loop:"')
     found = visit(page_of(tmp_path, block), chromium, TWO)
     assert any("still: nothing changed at 2" in fault for fault in found)
 
