@@ -30,9 +30,11 @@ def assert_same(run, whole, limit=None):
         "mixing": measure.mixing_score(patterns),
         "attention_step": measure.attention_step(patterns),
     }
+    # Steps and distances are what is left of two states, each of which ran through all layers.
+    sums = LAYER * len(states) * states.shape[1]
+    scale = states.norm(dim=-1).max().item()
     for name, value in expected.items():
-        scale = max(1.0, value.abs().max().item())  # shares are what is left of one
-        assert_rounds_to(getattr(run, name), value, sums=LAYER, scale=scale, what=name)
+        assert_rounds_to(getattr(run, name), value, sums, scale, what=name)
 
 
 @pytest.mark.parametrize("norm", ["pre", "residual_sandwich", "branch_sandwich"])
@@ -45,7 +47,7 @@ def test_the_numbers_are_those_of_a_whole_trace(norm, attention):
         injection="concat",
         prelude=1,
         kv_heads=2,
-    )
+    ).double()
     whole = trace(model, some_tokens(), 12, keep=("states", "attention"))
     assert_same(stream(model, some_tokens(), 12), whole)
 
@@ -53,13 +55,13 @@ def test_the_numbers_are_those_of_a_whole_trace(norm, attention):
 def test_every_pattern_is_looked_at_when_blocks_are_small(monkeypatch):
     monkeypatch.setitem(statistics.BLOCK, "cpu", 3 * 9 * 9)  # 3 of 8 patterns at a time
     monkeypatch.setattr(stages, "_BLOCK", 2 * 9 * 9)
-    model = build(injection="concat")
+    model = build(injection="concat").double()
     whole = trace(model, some_tokens(), 5, keep=("states", "attention"))
     assert_same(stream(model, some_tokens(), 5), whole)
 
 
 def test_an_earlier_limit_and_a_random_start():
-    model = build(injection="concat", start="normal")
+    model = build(injection="concat", start="normal").double()
     draw = torch.Generator()
     whole = trace(
         model, some_tokens(), 9, keep=("states", "attention"), generator=draw.manual_seed(3)
@@ -72,7 +74,7 @@ def test_an_earlier_limit_and_a_random_start():
 
 
 def test_an_unrolled_twin():
-    model = build(injection="concat").unrolled()
+    model = build(injection="concat").double().unrolled()
     whole = trace(model, some_tokens(), keep=("states", "attention"))
     assert_same(stream(model, some_tokens(), limit=2), whole, limit=2)
 

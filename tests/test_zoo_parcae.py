@@ -244,7 +244,8 @@ def test_the_lens_and_streaming_agree_with_the_run(model, tokens):
     with pytest.raises(ValueError, match="give tokens= too"):
         model.step(state, run.input)
     streamed = stream(model, tokens, 5, state=state)
-    assert_rounds_to(streamed.step, measure.step_size(run.states), sums=LAYER)
+    longest = run.states.norm(dim=-1).max().item()  # a step is what is left of two states
+    assert_rounds_to(streamed.step, measure.step_size(run.states), LAYER * (2 + 2 * 5), longest)
 
 
 def test_half_precision_stays_near(folder, model, tokens):
