@@ -11,7 +11,7 @@ import pytest
 
 PAGE = (house.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 # A row of the page's table of rooms: | `room` | what is in it | imports |
-ROW = re.compile(r"^\| `([\w/]+)` \|.*\| ([^|]*) \|$", re.M)
+ROW = re.compile(r"^\| `([\w/]+)` \|.*\|([^|]*)\|$", re.M)
 # Public by their documentation, whatever they look like.
 PUBLIC = {"_replace", "_asdict", "_fields", "_exit"}
 
@@ -67,9 +67,9 @@ def private(module: str) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("looplab"):
             wrong += [alias.name for alias in node.names if hidden(alias.name)]
-        elif isinstance(node, ast.Attribute) and hidden(node.attr) and not is_own(node):
-            if node.attr not in own | PUBLIC:
-                wrong.append(f"line {node.lineno}: {ast.unparse(node)}")
+        asked = isinstance(node, ast.Attribute) and hidden(node.attr) and not is_own(node)
+        if asked and node.attr not in own | PUBLIC:
+            wrong.append(f"line {node.lineno}: {ast.unparse(node)}")
     return wrong
 
 
@@ -97,8 +97,8 @@ def test_no_function_shadows_a_module():
     for name in house.modules():
         package, _, last = name.rpartition(".")
         if package and name not in house.DOORS:
-            there = getattr(importlib.import_module(package), last, None)
-            if there is not importlib.import_module(name):
+            module = importlib.import_module(name)
+            if getattr(importlib.import_module(package), last) is not module:
                 shadowed.append(name)
     assert not shadowed
 
@@ -124,9 +124,8 @@ assert hooks() == before, [a for a, b in zip(before, hooks()) if a != b]
 """
 
 
-@pytest.mark.parametrize("grader", ["", "/nowhere"], ids=["at home", "while graded"])
-def test_importing_a_module_installs_no_hook(grader, monkeypatch):
-    monkeypatch.setenv("LOOPLAB_GRADER", grader)
+def test_importing_a_module_installs_no_hook(monkeypatch):
+    monkeypatch.setenv("LOOPLAB_GRADER", "/nowhere")  # as where a notebook is graded
     names = [name for name in house.modules() if not name.endswith("__main__")]
     done = subprocess.run([sys.executable, "-c", HOOKS, *names], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,9 +1,7 @@
-"""The widgets and chapters as a learner meets them: JupyterLab, a kernel, a browser."""
+"""The widgets as a learner meets them: JupyterLab, a kernel, a browser."""
 
 import browser
 import pytest
-
-from looplab.course import build
 
 MICROSCOPE = {
     "make": """\
@@ -149,30 +147,3 @@ def test_a_plane_steps_and_its_menu_changes_it(scope):
     assert canvas.screenshot() != before
     scope.page.keyboard.press("h")
     assert scope.errors == []
-
-
-@pytest.mark.parametrize("name", [source.stem for source in build.sources()])
-@pytest.mark.alone
-def test_a_chapter_runs_in_the_browser_and_its_widgets_move(page, lab, lab_folder, name):
-    source = build.ROOT / "chapters" / f"{name}.ipynb"
-    (lab_folder / source.name).write_bytes(source.read_bytes())
-    notebook = browser.Notebook(page, lab, source.name)
-    notebook.run_all()
-    assert notebook.all_errors() == []
-    shown = notebook.widget_cells()
-    for cell_id in shown:
-        cell = notebook.cell(cell_id)
-        if not cell.locator(CANVAS).count():  # a widget of buttons, the first perhaps down already
-            before = cell.locator(".jp-OutputArea").inner_text()
-            cell.locator(".jp-OutputArea button").nth(1).press("Enter")
-            page.wait_for_timeout(1000)
-            assert cell.locator(".jp-OutputArea").inner_text() != before
-            continue
-        canvas = cell.locator(CANVAS)
-        canvas.focus()
-        page.keyboard.press("Home")
-        before = canvas.screenshot()
-        for _ in range(3):
-            page.keyboard.press("ArrowRight")
-        assert canvas.screenshot() != before, f"{cell_id}: nothing moved"
-    assert shown
