@@ -84,8 +84,8 @@ def test(arguments):
     style = run("-m", "ruff", "check", ".") or run("-m", "ruff", "format", "--check", ".")
     # One thread: the models are tiny, and spinning threads only wait for each other.
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    # Files go to a core as a whole, but for their longest tests; see tests/conftest.py.
-    spread = ("-n", "auto", "--dist=loadgroup")
+    # Tests that share something expensive go to one core together; see tests/conftest.py.
+    spread = ("-n", "auto", "--dist=loadgroup", "--no-loadscope-reorder")
     if any(a.startswith("-n") for a in arguments):
         spread = ()
     tests = run("-m", "pytest", "-p", "no:nbval", *spread, *arguments, env=environment)

@@ -12,12 +12,26 @@ def pytest_report_header(config):
     return f"browser tests: {CHROMIUM or 'skipped, ' + browser.HOW_TO_GET_ONE}"
 
 
+# The longest first, or one core would wait for the other at the end.
+FIRST = ("test_notebooks.py", "test_grade_hostile.py", "test_passport.py", "test_grade.py")
+
+
 def pytest_collection_modifyitems(items):
-    """With --dist=loadgroup a file's tests stay on one core, so that its server or class is made
-    only once; those marked `alone` are long, and run wherever there is room."""
+    """With --dist=loadgroup, what shares something expensive stays on one core, so that it is made
+    only once: all tests that need JupyterLab together, and of the others those of one file. Tests
+    marked `alone` share nothing and are long: they run wherever there is room."""
     for item in items:
-        if item.get_closest_marker("alone") is None:
+        if "lab" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("JupyterLab"))
+        elif item.get_closest_marker("alone") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=_turn)
+
+
+def _turn(item):
+    alone, name = item.get_closest_marker("alone") is not None, item.path.name
+    place = FIRST.index(name) if name in FIRST else len(FIRST)
+    return "lab" not in item.fixturenames, not alone, place
 
 
 MEASURED = {
