@@ -102,6 +102,15 @@ def test_strict_mode_raises_and_the_seed_changes_the_inputs(monkeypatch):
     assert judge(find("03.1"), reference, 1).values != judge(find("03.1"), reference, 2).values
 
 
+@pytest.mark.parametrize("text", ["a tuple", "unsupported: 'Tensor' and 'tuple'"])
+def test_a_mistake_is_not_read_from_what_an_exception_says(text):
+    def answer(block, x):
+        raise TypeError(text)
+
+    verdict = judge(find("01.1"), answer)
+    assert verdict.kind == "error" and text in verdict.mistake
+
+
 def test_unknown_ids_are_named():
     with pytest.raises(ValueError, match="no exercise '03.9': known are 03.1, 03.2"):
         check("03.9", 1)

@@ -17,6 +17,7 @@ from looplab.course.build import ROOT
 from looplab.course.exercises import exercise, judge
 from looplab.course.grading import Report, Row, command, grade, pool
 from looplab.course.grading.marking import (
+    Marking,
     Unsound,
     ended,
     mark,
@@ -26,6 +27,7 @@ from looplab.course.grading.marking import (
 )
 from looplab.course.grading.report import course_digest, guarded, lines, summary, write_csv
 from looplab.course.grading.running import CellRow, Ran, Stopped
+from looplab.course.grading.submission import read
 from looplab_nbval.cause import Cause
 
 ORBITS = "06_orbits_sliders_and_overthinking.ipynb"
@@ -181,6 +183,26 @@ def test_what_an_exception_says_does_not_change_its_kind(text):
     for ran in (in_check, in_cell):
         assert (mark("03.1", ran).result, mark("03.1", ran).kind) == ("error", "exception")
         assert not ended("03.1", ran)
+
+
+@pytest.mark.parametrize(
+    ("missing", "runs"),
+    [("hero_run", ["brief", "whole"]), ("step_size", ["brief"]), ("", ["brief"])],
+)
+def test_the_whole_chapter_runs_where_a_name_is_missing_that_no_answer_defines(
+    missing, runs, tmp_path, monkeypatch
+):
+    key = nbformat.read(SOLVED, as_version=4)
+    brief, ran = len(without_explorations(key).cells), []
+
+    def runs_nothing(notebook, chapter, **given):
+        ran.append("brief" if len(notebook.cells) == brief else "whole")
+        return Ran({}, {"03.1": CellRow(False, "x", Cause.EXCEPTION, missing)}, None, "")
+
+    monkeypatch.setattr("looplab.course.grading.marking.run", runs_nothing)
+    marking = Marking(key, read(submission(tmp_path / "x.ipynb", RIGHT)))
+    marking.run({"03.1": RIGHT["03.1"]})
+    assert ran == runs
 
 
 # What is seen of the answer's cell, the kind that is reported, whether others are run again.
