@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from looplab.measure import relative_step
 from looplab.model import LoopedTransformer
 
 FAULTS = {
@@ -68,11 +69,10 @@ def vital_signs(states: Tensor) -> Signs:
     tensor([2., 2., 2.])
     """
     size = states.norm(dim=-1)  # [loop, batch, token]
-    step = (states[1:] - states[:-1]).norm(dim=-1) / size[1:]
     tokens = states.shape[-2]
     apart = torch.cdist(states, states).sum((-1, -2)) / (tokens * (tokens - 1))  # [loop, batch]
     return Signs(
-        step.mean((1, 2)),
+        relative_step(states).mean((1, 2)),
         size.mean((1, 2)),
         (apart / size.mean(-1)).mean(-1),
     )

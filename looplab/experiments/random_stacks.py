@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from looplab.basics.threads import use_threads
-from looplab.measure import Limit, limit_by_period, min_layer_cosine
+from looplab.measure import Limit, limit_by_period, min_layer_cosine, relative_step
 from looplab.model import LoopedConfig, LoopedTransformer
 
 NORMS = {"pre": "pre", "Huginn": "residual_sandwich", "Ouro": "branch_sandwich"}
@@ -220,7 +220,7 @@ def _outcome(states: Tensor) -> dict:
         "period": int(turning.mode().values) if kind == "orbit" else 0,
         "resting": resting,
         "cosine": cosine,
-        "step": ((ends[-1] - ends[-2]).norm(dim=-1) / length[-1]).median().item(),
+        "step": relative_step(ends[-2:]).median().item(),
         "growth": growth,
     }
 

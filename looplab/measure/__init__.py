@@ -9,8 +9,8 @@ from looplab.measure.attention import (
     attention_to_limit,
     diagonal_contrast,
 )
+from looplab.measure.contraction import contraction_rate
 from looplab.measure.convergence import (
-    contraction_rate,
     cosine_to_limit,
     distance_to_limit,
     relative_step,
@@ -34,9 +34,9 @@ from looplab.measure.exits import (
     at_exit,
     exit_cost,
     first_exit,
-    lasting_from,
     step_signal,
 )
+from looplab.measure.lasting import lasting_from
 from looplab.measure.limits import (
     Limit,
     PeriodTest,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from looplab.measure.convergence import distance_to_limit, relative_step, step_size
+from looplab.measure.shapes import check_patterns
 
 _BLOCK = 2**18  # float64 numbers converted at a time: 2 MiB stay in a core's cache
 
@@ -23,7 +24,7 @@ def attention_step(attention: Tensor, relative: bool = False) -> Tensor:
     >>> attention_step(torch.eye(2).expand(3, 2, 2))
     tensor([0., 0.])
     """
-    _check(attention, 3, "[loop, ..., token, token]")
+    check_patterns(attention, 3, "[loop, ..., token, token]")
     entries = attention.flatten(-2)
     return relative_step(entries) if relative else step_size(entries)
 
@@ -39,7 +40,7 @@ def attention_to_limit(
     >>> attention_to_limit(torch.stack((torch.ones(2, 2) / 2, torch.eye(2))))
     tensor([1., 0.])
     """
-    _check(attention, 3, "[loop, ..., token, token]")
+    check_patterns(attention, 3, "[loop, ..., token, token]")
     return distance_to_limit(attention.flatten(-2), limit, relative)
 
 
@@ -97,7 +98,7 @@ class AttentionDistances:
 
     def update(self, attention: Tensor) -> "AttentionDistances":
         """Add the patterns [..., batch, head, token, token] of some sequences; returns itself."""
-        _check(attention, 5, "[loop, layer, batch, head, token, token]")
+        check_patterns(attention, 5, "[loop, layer, batch, head, token, token]")
         patterns = attention.flatten(0, -5)  # [pattern, batch, head, token, token]
         if self._distance is None:
             self._distance = attention.new_zeros(2 * [len(patterns)], dtype=torch.float64)
@@ -186,11 +187,3 @@ def _compare(patterns: Tensor) -> tuple[Tensor, Tensor]:
     inner = moved + along + along.mT + gram[:, :1, :1]  # of the patterns themselves
     size = inner.diagonal(dim1=-2, dim2=-1)[..., None].sqrt()
     return distance, (inner / (size * size.mT)).clamp(-1, 1)
-
-
-def _check(attention: Tensor, dims: int, shape: str):
-    if attention.dim() < dims or attention.shape[-1] != attention.shape[-2]:
-        raise ValueError(
-            f"attention has shape {tuple(attention.shape)}: expected {shape}, such as "
-            'trace(model, tokens, keep=("attention",)).attention'
-        )

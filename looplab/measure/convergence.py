@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NOISE_FLOOR = 1e-6  # relative; float32 rounding through a few layers stays below it
+from looplab.measure.lasting import lasting_from
+from looplab.measure.shapes import check_states, state_at
 
 
 def step_size(states: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def step_size(states: Tensor) -> Tensor:
     >>> step_size(torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]]))
     tensor([5., 0.])
     """
-    _check(states)
+    check_states(states)
     return (states[1:] - states[:-1]).norm(dim=-1)
 
 
@@ -41,7 +42,7 @@ def successive_cosine(states: Tensor) -> Tensor:
     >>> successive_cosine(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]))
     tensor([0., 1.])
     """
-    _check(states)
+    check_states(states)
     return F.cosine_similarity(states[1:], states[:-1], dim=-1)
 
 
@@ -58,7 +59,8 @@ def distance_to_limit(states: Tensor, limit: int | None = None, relative: bool =
     >>> distance_to_limit(torch.tensor([[8.0], [4.0], [2.0], [1.0]]), limit=3)
     tensor([6., 2., 0., 1.])
     """
-    point = _fixed_point(states, limit)
+    check_states(states)
+    point = state_at(states, limit)
     distance = (states - point).norm(dim=-1)
     return distance / point.norm(dim=-1).clamp_min(_tiny(states)) if relative else distance
 
@@ -71,7 +73,8 @@ def cosine_to_limit(states: Tensor, limit: int | None = None) -> Tensor:
     >>> cosine_to_limit(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]))
     tensor([0., 1., 1.])
     """
-    return F.cosine_similarity(states, _fixed_point(states, limit), dim=-1)
+    check_states(states)
+    return F.cosine_similarity(states, state_at(states, limit), dim=-1)
 
 
 def settling_loop(states: Tensor, tolerance: float = 0.01, limit: int | None = None) -> Tensor:
@@ -85,56 +88,9 @@ def settling_loop(states: Tensor, tolerance: float = 0.01, limit: int | None = N
     tensor(3)
     """
     end = len(states) if limit is None else limit
-    far = distance_to_limit(states, limit, relative=True)[:end] > tolerance
-    order = torch.arange(1, end + 1, device=states.device).view(-1, *[1] * (far.dim() - 1))
-    first = torch.where(far, order, 0).amax(0) + 1
-    return torch.where(first >= end, 0, first)
-
-
-def contraction_rate(distances: Tensor, floor: float = NOISE_FLOOR) -> Tensor:
-    """Factor by which the distance shrinks at each loop: [loop, ...] -> [...].
-
-    Fits a straight line to the logarithm of `distances` (relative ones, of any of the functions
-    above) over the loops before they first fall below `floor`. NaN where fewer than three are left.
-
-    >>> contraction_rate(0.5 ** torch.arange(8.0))
-    tensor(0.5000)
-    """
-    if distances.dim() < 1 or len(distances) < 3:
-        raise ValueError(
-            f"distances have shape {tuple(distances.shape)}: expected [loop, ...] with three loops "
-            "or more"
-        )
-    clean = (distances > floor).long().cumprod(0).to(distances.dtype)
-    count = clean.sum(0)
-    loop = torch.arange(len(distances), device=distances.device, dtype=distances.dtype)
-    loop = loop.view(-1, *[1] * (distances.dim() - 1))
-    logs = distances.clamp_min(floor).log()
-    mean_loop = (clean * loop).sum(0) / count
-    mean_log = (clean * logs).sum(0) / count
-    spread = (clean * (loop - mean_loop) ** 2).sum(0)
-    slope = (clean * (loop - mean_loop) * (logs - mean_log)).sum(0) / spread
-    return torch.where(count >= 3, slope.exp(), torch.nan)
-
-
-def _fixed_point(states: Tensor, limit: int | None) -> Tensor:
-    _check(states)
-    if limit is None:
-        return states[-1]
-    if not 1 <= limit <= len(states):
-        raise ValueError(
-            f"limit={limit}: these states cover recurrences 1 to {len(states)}; "
-            "trace more loops or choose a smaller limit"
-        )
-    return states[limit - 1]
-
-
-def _check(states: Tensor):
-    if states.dim() < 2 or len(states) < 2:
-        raise ValueError(
-            f"states have shape {tuple(states.shape)}: expected [loop, ..., width] with two loops "
-            "or more"
-        )
+    near = distance_to_limit(states, limit, relative=True)[:end] <= tolerance
+    first = lasting_from(near)
+    return torch.where(first == end, 0, first)
 
 
 def _tiny(states: Tensor) -> float:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from looplab.measure.shapes import state_at
 from looplab.model import LoopedTransformer
 
 
@@ -23,7 +24,11 @@ def min_layer_cosine(states: Tensor, limit: int | None = None) -> Tensor:
     >>> min_layer_cosine(points).item()
     0.0
     """
-    points = _at(states, limit)  # [layer, batch, token, width]
+    if states.dim() != 5:
+        raise ValueError(
+            f"states have shape {tuple(states.shape)}: expected [loop, layer, batch, token, width]"
+        )
+    points = state_at(states, limit)  # [layer, batch, token, width]
     return F.cosine_similarity(points[:1], points, dim=-1).amin(0)
 
 
@@ -138,13 +143,3 @@ def path_independence(
     distance = (ends[:, None] - ends[None]).norm(dim=-1) / ends.norm(dim=-1).mean(0)
     common = answers.mode(dim=0).values
     return PathIndependence(ends, distance, (answers == common).float().mean(0))
-
-
-def _at(states: Tensor, limit: int | None) -> Tensor:
-    if states.dim() != 5:
-        raise ValueError(
-            f"states have shape {tuple(states.shape)}: expected [loop, layer, batch, token, width]"
-        )
-    if limit is not None and not 1 <= limit <= len(states):
-        raise ValueError(f"limit={limit}: these states cover recurrences 1 to {len(states)}")
-    return states[-1 if limit is None else limit - 1]

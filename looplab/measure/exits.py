@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from looplab.measure.convergence import relative_step
+from looplab.measure.lasting import lasting_from
 
 
 def step_signal(states: Tensor) -> Tensor:
@@ -79,21 +80,6 @@ def first_exit(quiet: Tensor, patience: int = 1) -> Tensor:
         held = window.all(0) & (len(window) == patience)
         left = torch.where(held, loop, left)
     return left
-
-
-def lasting_from(right: Tensor) -> Tensor:
-    """First loop from which `right` holds to the end of the run, 0 where it does not: the oracle.
-
-    [loop, ...] of bool -> [...], whole numbers. It depends on where the run ends: an answer that is
-    lost at loop 30 lasts in a run of 20.
-
-    >>> lasting_from(torch.tensor([True, False, True, True]))
-    tensor(3)
-    """
-    order = torch.arange(1, len(right) + 1, device=right.device)
-    order = order.view(-1, *[1] * (right.dim() - 1))
-    first = torch.where(right, 0, order).amax(0) + 1
-    return torch.where(first > len(right), 0, first)
 
 
 def at_exit(values: Tensor, exits: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from looplab.measure.convergence import cosine_to_limit
+from looplab.measure.convergence import cosine_to_limit, step_size
+from looplab.measure.shapes import check_states
 
 
 class Limit(IntEnum):
@@ -114,7 +115,7 @@ def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
     back = left & (away <= tolerance) & (away <= torch.cat((away[1:], beyond)))
     period = back.int().argmax(0) + 1  # the first lag that is back, if any is
 
-    steps = (half[1:] - half[:-1]).norm(dim=-1)
+    steps = step_size(half)
     lasting = steps[quarter:].amax(0) >= LASTING * steps[:quarter].amax(0)
     straight = (half[-1] - half[0]).norm(dim=-1) >= STRAIGHT * steps.sum(0)
 
@@ -147,8 +148,5 @@ def _precise(states: Tensor) -> Tensor:
 
 
 def _check(states: Tensor):
-    if states.dim() < 2 or len(states) < 16:
-        raise ValueError(
-            f"states have shape {tuple(states.shape)}: expected [loop, ..., width] with 16 loops "
-            "or more; 128 is what the thresholds were chosen for"
-        )
+    wanted = "16 loops or more; 128 is what the thresholds were chosen for"
+    check_states(states, 16, wanted)

@@ -11,6 +11,8 @@ from math import log
 import torch
 from torch import Tensor
 
+from looplab.measure.shapes import check_patterns
+
 SINK = 0.3  # share of all attention from which a head counts as sinking into one token
 _BLOCK = 2**17  # entries looked at in one go: with their logarithms they stay in a core's cache
 
@@ -21,7 +23,7 @@ def column_share(attention: Tensor) -> Tensor:
     >>> column_share(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
     tensor([0.7500, 0.2500])
     """
-    _check(attention)
+    check_patterns(attention)
     return attention.sum(-2) / attention.shape[-1]
 
 
@@ -52,7 +54,7 @@ def sink_score(attention: Tensor, position: int = 0) -> Tensor:
     >>> sink_score(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
     tensor(0.7500)
     """
-    _check(attention)
+    check_patterns(attention)
     return attention[..., position].mean(-1)
 
 
@@ -82,7 +84,7 @@ def mixing_score(attention: Tensor) -> Tensor:
     >>> mixing_score(torch.stack((torch.eye(2), torch.full((2, 2), 0.5))))
     tensor([0.0000, 0.6931])
     """
-    _check(attention)
+    check_patterns(attention)
     patterns = attention.flatten(0, -3) if attention.dim() > 3 else attention
     if patterns.dim() == 2:
         return _entropy(patterns).mean(-1)
@@ -118,11 +120,3 @@ def _entropy(share: Tensor) -> Tensor:
     # 0 log 0 = 0; clamping, and everything in place, costs half of torch.special.entr.
     terms = share.clamp_min(torch.finfo(share.dtype).tiny).log_().mul_(share)
     return terms.sum(-1).neg_()
-
-
-def _check(attention: Tensor):
-    if attention.dim() < 2 or attention.shape[-1] != attention.shape[-2]:
-        raise ValueError(
-            f"attention has shape {tuple(attention.shape)}: expected [..., token, token], such as "
-            'trace(model, tokens, keep=("attention",)).attention'
-        )

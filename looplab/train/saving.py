@@ -87,16 +87,21 @@ def restore(path: Path, run: dict, model: nn.Module, optimizer) -> Saved:
         for part, kind in {"config": LoopedConfig, "recipe": Recipe}.items():
             header[part] = _as_json(defaults(kind)) | header[part]
         differences = describe_differences({key: header[key] for key in run}, run)
-    if differences:
-        raise ValueError(
-            f"{path} belongs to another run: {differences}. Choose another file name, or go back "
-            "to the settings of the checkpoint"
-        )
-    model.load_state_dict(_under("model.", tensors))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _under("optimizer.", tensors).items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
+        if differences:
+            raise ValueError(
+                f"{path} belongs to another run: {differences}. Choose another file name, or go "
+                "back to the settings of the checkpoint"
+            )
+        weights = _under("model.", tensors)
+        if weights.keys() != model.state_dict().keys():
+            raise ValueError("its weights have other names than the model's")
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+        if len({frozenset(kept) for kept in state.values()}) > 1:
+            raise ValueError("its optimiser holds more of some weights than of others")
+    model.load_state_dict(weights)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     return saved

@@ -5,6 +5,7 @@ it from a model and a prompt; any function of tensors will do, and small known m
 to learn what the numbers mean.
 """
 
+from looplab.measure.contraction import ContractionFit, fit_contraction
 from looplab.measure.stability.attraction import Basins, basins
 from looplab.measure.stability.jacobian import loop_map
 from looplab.measure.stability.lyapunov import Lyapunov, lyapunov_exponents
@@ -13,7 +14,7 @@ from looplab.measure.stability.multipliers import (
     spectral_norm,
     spectral_radius,
 )
-from looplab.measure.stability.path import ContractionFit, StepSplit, fit_contraction, split_steps
+from looplab.measure.stability.path import StepSplit, split_steps
 from looplab.measure.stability.solvers import SOLVERS, Solution, compare_solvers, solve
 
 __all__ = [

@@ -1,0 +1,47 @@
+"""What measurements are given: states and patterns of the right shape, and one state of a run."""
+
+from torch import Tensor
+
+
+def check_states(states: Tensor, least: int = 2, wanted: str = "two loops or more") -> None:
+    """ValueError unless `states` are [loop, ..., width] with at least `least` loops.
+
+    >>> import torch
+    >>> check_states(torch.zeros(2, 8))
+    """
+    if states.dim() < 2 or len(states) < least:
+        raise ValueError(
+            f"states have shape {tuple(states.shape)}: expected [loop, ..., width] with {wanted}"
+        )
+
+
+def state_at(states: Tensor, limit: int | None) -> Tensor:
+    """The state after recurrence `limit`, counted from 1, None meaning the last: [...].
+
+    Raises ValueError for a recurrence outside `states` [loop, ...].
+
+    >>> import torch
+    >>> state_at(torch.tensor([8.0, 4.0, 2.0]), 2)
+    tensor(4.)
+    """
+    if limit is None:
+        return states[-1]
+    if not 1 <= limit <= len(states):
+        raise ValueError(
+            f"limit={limit}: these states cover recurrences 1 to {len(states)}; "
+            "trace more loops or choose a smaller limit"
+        )
+    return states[limit - 1]
+
+
+def check_patterns(attention: Tensor, dims: int = 2, shape: str = "[..., token, token]") -> None:
+    """ValueError unless `attention` has at least `dims` axes and ends in [token, token].
+
+    >>> import torch
+    >>> check_patterns(torch.eye(3))
+    """
+    if attention.dim() < dims or attention.shape[-1] != attention.shape[-2]:
+        raise ValueError(
+            f"attention has shape {tuple(attention.shape)}: expected {shape}, such as "
+            'trace(model, tokens, keep=("attention",)).attention'
+        )
