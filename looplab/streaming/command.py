@@ -25,9 +25,7 @@ from looplab.model import LoopedTransformer
 from looplab.streaming import folder as out
 from looplab.streaming.prompts import Prompt, batches, read
 from looplab.streaming.run import FORMAT, plan, stream
-from looplab.zoo.named import open_named
-
-DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+from looplab.zoo.named import DTYPES, open_named
 
 
 def main(arguments: list[str]) -> int:

@@ -1,13 +1,13 @@
 """The course's own small models: trained by data/make_checkpoints.py, each with a card."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load as read_safetensors
 
 from looplab.model import LoopedConfig, LoopedTransformer
+from looplab.zoo.files import read_json
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 
@@ -28,7 +28,7 @@ def card(name: str) -> dict:
     path = FOLDER / f"{name}.json"
     if name not in names():
         raise ValueError(f"no checkpoint {name!r}: known are {', '.join(names())}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def load(name: str) -> LoopedTransformer:

@@ -9,13 +9,15 @@ from math import sqrt
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from looplab.basics.tensor_files import write_tensors
+from looplab.basics.writing import write_text
 from looplab.model import LoopedConfig, LoopedTransformer
 from looplab.model.layers import rotary_table
 from looplab.zoo.files import SINGLE, ConfigFile, Stored
 from looplab.zoo.loading import FAMILIES
+from looplab.zoo.raven import SIGNS
 
 FORMS = ("huginn", "ouro", "retrofit", "llama")
 _TOKENS = 4096  # the position up to which an exported config claims to go
@@ -45,13 +47,11 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     if form not in FORMS:
         raise ValueError(f"form={form!r}: expected one of {', '.join(FORMS)}")
     folder = Path(folder)
-    said = {"huginn": _raven, "retrofit": _raven, "ouro": _ouro, "llama": _llama}[form](
-        model.config
-    )
+    write = {"huginn": _huginn, "retrofit": _retrofit, "ouro": _ouro, "llama": _llama}[form]
+    said = write(model.config)
     weights = model.state_dict()
     config = ConfigFile(folder / "config.json", said)
-    norms = _raven_signs(model.config) if form in ("huginn", "retrofit") else {}
-    known = FAMILIES[said["model_type"]](config, norms)
+    known = FAMILIES[said["model_type"]](config, _signs(model.config, form))
     _check(model.config, known.config, form)
     written: dict[str, Tensor] = {}
     for ours, parts in known.tensors.items():
@@ -70,8 +70,8 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
         if (folder / name).exists():
             raise FileExistsError(f"{folder / name} exists: export into a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    save_file(written, folder / SINGLE, metadata={"format": "pt"})
+    write_text(folder / "config.json", json.dumps(said, indent=2) + "\n")
+    write_tensors(folder / SINGLE, written, {"format": "pt"})
     return folder
 
 
@@ -94,27 +94,37 @@ def _check(mine: LoopedConfig, read: LoopedConfig, form: str):
             )
 
 
-def _raven_signs(config: LoopedConfig) -> dict[str, Stored]:
+def _signs(config: LoopedConfig, form: str) -> dict[str, Stored]:
     """The tensor names by which the three huginn_raven forms are told apart."""
     names = ["transformer.wte.weight"]
-    if config.norm == "residual_sandwich":
-        names.append("transformer.core_block.0.norm_3.weight")
-    if config.norm == "branch_post":
-        names.append("transformer.core_block.0.attn.q_norm.weight")
+    if form == "huginn":
+        names.append(f"transformer.core_block.0.{SIGNS['residual_sandwich']}")
+    elif not config.placement.before:  # a retrofit of OLMo-2
+        names.append(f"transformer.core_block.0.{SIGNS['branch_post']}")
     return {name: Stored(Path(SINGLE), (), "F32") for name in names}
 
 
-def _raven(config: LoopedConfig) -> dict:
+def _huginn(config: LoopedConfig) -> dict:
+    # The release stores a table of angles, and the length of the table.
+    return _raven(config, tokens=64, rope_base=config.rope_theta)
+
+
+def _retrofit(config: LoopedConfig) -> dict:
+    # Retrofits carry Huginn's base too, and do not use it.
+    said = _raven(config, tokens=_TOKENS, rope_base=500_000.0)
+    return said | {"max_position_embeddings": _TOKENS} | _rope(config)
+
+
+def _raven(config: LoopedConfig, tokens: int, rope_base: float) -> dict:
     std = config.start_std / config.embed_scale
     depth = config.realized_depth
-    huginn = config.norm == "residual_sandwich"
-    said = {
+    return {
         "activation_checkpoint_impl": "per-iteration",
         "architecture_class_name": "RecurrentGPT",
         "architectures": ["RavenForCausalLM"],
         "bias": False,
         "block_class_name": "SandwichBlock",
-        "block_size": _TOKENS if not huginn else 64,  # Huginn stores a table of this length
+        "block_size": tokens,
         "effective_expected_depth": depth,
         "head_dim": config.head_width,
         "init_orthogonal": False,
@@ -143,8 +153,7 @@ def _raven(config: LoopedConfig) -> dict:
         "padded_vocab_size": config.vocab,
         "padding_multiple": 1,
         "qk_bias": config.qk_bias,
-        # Retrofits carry Huginn's base too, and do not use it.
-        "rope_base": config.rope_theta if huginn else 500000.0,
+        "rope_base": rope_base,
         "sampling_scheme": "poisson-lognormal-filling",
         "state_init": "like-init",
         "test_time_noise": 0,
@@ -153,10 +162,6 @@ def _raven(config: LoopedConfig) -> dict:
         "torch_dtype": "float32",
         "vocab_size": config.vocab,
     }
-    if not huginn:
-        said["max_position_embeddings"] = _TOKENS
-        said |= _rope(config)
-    return said
 
 
 def _ouro(config: LoopedConfig) -> dict:

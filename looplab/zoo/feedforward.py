@@ -6,7 +6,7 @@ in front of and behind a loop.
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.translation import Part, Translation, ends, rope, split_layer
+from looplab.zoo.translation import Part, Translation, decoder_layer, decoder_settings, ends
 
 # Which of our norms (n1 .. n4, see looplab.model.layers.Layer) theirs are.
 _LLAMA = {"n1": "input_layernorm", "n3": "post_attention_layernorm"}
@@ -16,26 +16,14 @@ _OLMO2 = {"n2": "post_attention_layernorm", "n4": "post_feedforward_layernorm"}
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     """Config and tensors of a folder that transformers itself reads as Llama or OLMo-2."""
     config = _completed(config)
-    config.must_be("hidden_act", "silu")
     config.must_be("attention_bias", False)
     config.must_be("mlp_bias", False)
     olmo2 = config["model_type"] == "olmo2"
-    theta, scaling = rope(config)
     ours = LoopedConfig(
-        vocab=config["vocab_size"],
-        width=config["hidden_size"],
-        core=config["num_hidden_layers"],
+        **decoder_settings(config),
         loops=1,
-        heads=config["num_attention_heads"],
-        kv_heads=config["num_key_value_heads"],
         head_dim=config.get("head_dim"),
-        mlp="gated",
-        activation="silu",
-        mlp_width=config["intermediate_size"],
         norm="branch_post" if olmo2 else "pre",
-        norm_eps=config["rms_norm_eps"],
-        rope_theta=theta,
-        rope_scaling=scaling,
         qk_norm="all" if olmo2 else "none",
         tie_head=config["tie_word_embeddings"],
     )
@@ -45,9 +33,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     }
     for layer in range(ours.core):
         here, there = f"cores.0.layers.{layer}.", f"model.layers.{layer}."
-        tensors |= split_layer(ours, here, there)
-        for norm, official in (_OLMO2 if olmo2 else _LLAMA).items():
-            tensors[f"{here}{norm}.weight"] = (Part(f"{there}{official}.weight", (ours.width,)),)
+        tensors |= decoder_layer(ours, here, there, _OLMO2 if olmo2 else _LLAMA)
         if olmo2:
             for letter, heads in (("q", ours.heads), ("k", ours.key_heads)):
                 norm = f"self_attn.{letter}_norm.weight"

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
+from looplab.basics.tensor_files import reading
 from looplab.zoo.pickled import open_pickle
 
 SINGLE = "model.safetensors"
@@ -125,17 +126,15 @@ def _sharded(index: Path) -> dict[str, Stored]:
 
 
 def _header(path: Path) -> dict[str, Stored]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            return {
-                name: Stored(path, tuple(part.get_shape()), part.get_dtype())
-                for name, part in slices.items()
-            }
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is damaged, cut short or no safetensors file ({error}): {_AGAIN}"
-        ) from None
+    with (
+        reading(path, "is damaged, cut short or no safetensors file", _AGAIN),
+        safe_open(path, framework="pt") as file,
+    ):
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {
+            name: Stored(path, tuple(part.get_shape()), part.get_dtype())
+            for name, part in slices.items()
+        }
 
 
 def _pickled(path: Path) -> dict[str, Stored]:

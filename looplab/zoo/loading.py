@@ -6,9 +6,9 @@ from functools import reduce
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from looplab.basics.tensor_files import reading
 from looplab.model import LoopedTransformer
 from looplab.zoo import feedforward, ouro, parcae, raven
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
@@ -144,13 +144,9 @@ def _read(
     rows = [shape[0] for shape in shapes]
     whole = torch.empty(sum(rows), *shapes[0][1:], dtype=dtype, device=device)
     for part, out in zip(parts, whole.split(rows), strict=True):
-        try:
-            reader.into(out, part.name, stored[part.name], part.index)
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"{stored[part.name].file}: {part.name} cannot be read ({error}): "
-                "did the file change meanwhile?"
-            ) from error
+        found = stored[part.name]
+        with reading(found.file, f"gives no {part.name}", "did the file change meanwhile?"):
+            reader.into(out, part.name, found, part.index)
     return whole
 
 

@@ -4,13 +4,13 @@ They are ours, trained by data/make_miniatures.py in minutes, and say nothing ab
 models. What they are good for is to have every family's forward pass at hand, without a network.
 """
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from looplab.tasks import Batch
+from looplab.zoo.files import read_json
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "miniatures"
 PEOPLE = ("ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "leo")
@@ -46,7 +46,7 @@ def card(name: str) -> dict:
     >>> card("retrofit-mini")["made by"]
     'looplab, data/make_miniatures.py'
     """
-    return json.loads((folder(name) / "card.json").read_text(encoding="utf-8"))
+    return read_json(folder(name) / "card.json")
 
 
 def where_is(batch: int, generator: torch.Generator, people: int = 4) -> Batch:

@@ -11,6 +11,20 @@ from looplab.zoo.loading import load
 from looplab.zoo.source import find
 from looplab.zoo.tokenizers import no_tokenizer, tokenizer
 
+# What a model can be run in, by the names that the commands take.
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a miniature, of a path, or of a hub id, which is downloaded once.
+
+    Raises what `looplab.zoo.source.find` raises.
+
+    >>> folder_of("ouro-mini").name
+    'ouro-mini'
+    """
+    return miniatures.folder(name) if name in miniatures.names() else find(name)
+
 
 def open_named(
     name: str, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
@@ -24,12 +38,12 @@ def open_named(
     """
     if name in checkpoints.names():
         return checkpoints.load(name).to(device, dtype), no_tokenizer(name)
-    if name in miniatures.names():
-        name = str(miniatures.folder(name))
-    if not Path(name).expanduser().is_dir() and "/" not in name:
+    known = name in miniatures.names() or Path(name).expanduser().is_dir()
+    if not known and "/" not in name:  # a hub id has one
         raise ValueError(
             f"no checkpoint and no folder {name!r}: the checkpoints are "
             f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; a "
             "hub id is like ByteDance/Ouro-1.4B"
         )
-    return load(name, dtype=dtype, device=device), tokenizer(str(find(name)))
+    folder = folder_of(name)
+    return load(folder, dtype=dtype, device=device), tokenizer(folder)

@@ -24,7 +24,7 @@ from math import sqrt
 from looplab.model import LoopedConfig
 from looplab.model.layers import GATE_CHANNELS
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.translation import Part, Translation, ends
+from looplab.zoo.translation import Part, Translation, ends, stacked_layers
 
 _FIXED = {
     "block_class_name": ("TransformerPreNormBlock",),
@@ -63,16 +63,8 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     }
     if ours.input_norm:
         tensors["input_norm.weight"] = (Part("transformer.ln_prelude.weight", width),)
-    stacks = (
-        ("prelude", "prelude", ours.prelude),
-        ("cores.0.layers", "core_block", ours.core),
-        ("coda", "coda", ours.coda),
-    )
-    number = 0
-    for stack, official, layers in stacks:
-        for layer in range(layers):
-            tensors |= _layer(ours, number, f"{stack}.{layer}.", f"transformer.{official}.{layer}.")
-            number += 1
+    for number, (here, there) in enumerate(stacked_layers(ours)):
+        tensors |= _layer(ours, number, here, there)
     unused = ("freqs_cis", "lm_head.weight") if ours.tie_head else ("freqs_cis",)
     return Translation(ours, tensors, unused, passes_over=True)
 

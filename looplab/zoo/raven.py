@@ -9,7 +9,10 @@ Sources: arXiv 2502.05171 (Huginn) and 2511.07384 (retrofits), and their modelli
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.translation import Part, Translation, ends, rope
+from looplab.zoo.translation import Part, Translation, ends, rope, stacked_layers
+
+# What a layer's tensors are called in one form and in no other; the Llama form has no such name.
+SIGNS = {"residual_sandwich": "norm_3.weight", "branch_post": "attn.q_norm.weight"}
 
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
@@ -22,24 +25,18 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         ),
         "norm.weight": (Part("transformer.ln_f.weight", (ours.width,)),),
     }
-    stacks = (
-        ("prelude", "prelude", ours.prelude),
-        ("cores.0.layers", "core_block", ours.core),
-        ("coda", "coda", ours.coda),
-    )
-    for stack, official, layers in stacks:
-        for layer in range(layers):
-            tensors |= _layer(ours, f"{stack}.{layer}.", f"transformer.{official}.{layer}.")
+    for here, there in stacked_layers(ours):
+        tensors |= _layer(ours, here, there)
     # freqs_cis is the rotary table, which a cast to bfloat16 would have spoilt: it is rebuilt.
     unused = ("freqs_cis", "lm_head.weight") if ours.tie_head else ("freqs_cis",)
     return Translation(ours, tensors, unused)
 
 
 def _form(names) -> str:
-    if any(name.endswith("norm_3.weight") for name in names):
-        return "residual_sandwich"
-    if any(name.endswith("attn.q_norm.weight") for name in names):
-        return "branch_post"
+    """The norm placement by which the three are told apart."""
+    for form, sign in SIGNS.items():
+        if any(name.endswith(sign) for name in names):
+            return form
     return "pre"
 
 

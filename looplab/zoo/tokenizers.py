@@ -1,9 +1,10 @@
 """Text to token ids with a released model's own tokenizer, none of whose code is run."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 
-def tokenizer(folder: str) -> Callable[[str], list[int]]:
+def tokenizer(folder: str | Path) -> Callable[[str], list[int]]:
     """A function from text to the ids of the tokenizer in a model's folder; no code of it is run.
 
     The tokenizer is loaded when the first text asks for it. Raises ValueError where there is none.
@@ -30,7 +31,7 @@ def no_tokenizer(name: str) -> Callable[[str], list[int]]:
     return encode
 
 
-def _load_tokenizer(folder: str):
+def _load_tokenizer(folder: str | Path):
     try:
         from transformers import AutoTokenizer, PreTrainedConfig
     except ImportError:

@@ -39,8 +39,32 @@ def rope(config: ConfigFile) -> tuple[float, tuple[float, float, float, float] |
     return float(said["rope_theta"]), tuple(float(said[key]) for key in keys)
 
 
-def split_layer(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple[Part, ...]]:
-    """Attention and MLP of a layer that stores q, k, v, gate and up apart (Llama, OLMo-2, Ouro)."""
+def decoder_settings(config: ConfigFile) -> dict:
+    """Settings that Llama, OLMo-2 and Ouro call by the same names."""
+    config.must_be("hidden_act", "silu")
+    theta, scaling = rope(config)
+    return {
+        "vocab": config["vocab_size"],
+        "width": config["hidden_size"],
+        "core": config["num_hidden_layers"],
+        "heads": config["num_attention_heads"],
+        "kv_heads": config["num_key_value_heads"],
+        "mlp": "gated",
+        "activation": "silu",
+        "mlp_width": config["intermediate_size"],
+        "norm_eps": config["rms_norm_eps"],
+        "rope_theta": theta,
+        "rope_scaling": scaling,
+    }
+
+
+def decoder_layer(
+    config: LoopedConfig, ours: str, theirs: str, norms: dict[str, str]
+) -> dict[str, tuple[Part, ...]]:
+    """A layer that stores q, k, v, gate and up apart (Llama, OLMo-2, Ouro).
+
+    `norms` says what ours (n1 .. n4, see looplab.model.layers.Layer) are called there.
+    """
     width, hidden = config.width, config.hidden
     queries, keys = config.heads * config.head_width, config.key_heads * config.head_width
     attn, mlp = f"{theirs}self_attn.", f"{theirs}mlp."
@@ -56,7 +80,25 @@ def split_layer(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple
             Part(f"{mlp}up_proj.weight", (hidden, width)),
         ),
         f"{ours}mlp.down.weight": (Part(f"{mlp}down_proj.weight", (width, hidden)),),
+        **{
+            f"{ours}{norm}.weight": (Part(f"{theirs}{official}.weight", (width,)),)
+            for norm, official in norms.items()
+        },
     }
+
+
+def stacked_layers(config: LoopedConfig) -> list[tuple[str, str]]:
+    """Our prefix and theirs of every layer in order, where three stacks are named so (Huginn)."""
+    stacks = (
+        ("prelude", "prelude", config.prelude),
+        ("cores.0.layers", "core_block", config.core),
+        ("coda", "coda", config.coda),
+    )
+    return [
+        (f"{ours}.{layer}.", f"transformer.{theirs}.{layer}.")
+        for ours, theirs, layers in stacks
+        for layer in range(layers)
+    ]
 
 
 def ends(config: LoopedConfig, embedding: str, head: str, names) -> dict[str, tuple[Part, ...]]:

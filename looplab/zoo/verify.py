@@ -18,19 +18,17 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from looplab.basics.tensor_files import read_tensors, reading
 from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
-from looplab.zoo import exit_distribution, miniatures
 from looplab.zoo.files import read_json
+from looplab.zoo.gate import exit_distribution
 from looplab.zoo.loading import inspect, load
-from looplab.zoo.source import find
+from looplab.zoo.named import DTYPES, folder_of
 from looplab.zoo.tokenizers import tokenizer
 
-DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 TEXT = (
     "The sun rises in the east and sets in the west. Water is made of hydrogen and oxygen. "
     "One, two, three, four, five, six, seven, eight, nine, ten."
@@ -122,11 +120,11 @@ def compare(model: LoopedTransformer, folder: Path) -> Iterator[Check]:
     ids, expected = folder / "input_ids.json", folder / "expected.safetensors"
     if not (ids.is_file() and expected.is_file()):
         return
-    try:
+    trouble, remedy = "of the stored reference is damaged", "get this file again"
+    with reading(ids, trouble, remedy):
         tokens = torch.tensor(json.loads(ids.read_text(encoding="utf-8")))
-        wanted = load_file(expected)
-    except (ValueError, SafetensorError) as error:
-        raise ValueError(f"{folder}: the stored reference is damaged ({error})") from None
+    with reading(expected, trouble, remedy):
+        _, wanted = read_tensors(expected)
     device = model.head.weight.device
     state = wanted.get("initial_state")
     names = [name for name in wanted if name.startswith("r") and name.endswith(".logits")]
@@ -176,8 +174,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    name = given.model
-    folder = miniatures.folder(name) if name in miniatures.names() else find(name)
+    folder = folder_of(given.model)
     files = {stored.file for stored in inspect(folder)[2].values()}
     size = sum(file.stat().st_size for file in files) / 2**30
     print(f"reading {size:.2f} GiB in {len(files)} file{'s' if len(files) > 1 else ''}", flush=True)
@@ -211,7 +208,7 @@ def _shown(checks) -> Iterator[Check]:
 
 def _tokens(model, folder: Path, text: str) -> tuple[Tensor, bool, str]:
     """Tokens of the text [1, token]; without a tokenizer some tokens, and why they are no text."""
-    encode: Callable[[str], list[int]] = tokenizer(str(folder))
+    encode: Callable[[str], list[int]] = tokenizer(folder)
     try:
         found = torch.tensor([encode(text)], dtype=torch.long)
     except ValueError as error:
