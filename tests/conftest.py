@@ -34,21 +34,14 @@ def _turn(item):
     return "lab" not in item.fixturenames, not alone, place
 
 
-MEASURED = {
-    "chapter": "chapters: time, and memory at the peak",
-    "widget": "the microscope in JupyterLab",
-}
-
-
 def pytest_terminal_summary(terminalreporter):
-    """What chapters took and how fast widgets are, so that the log of a run shows it."""
+    """What chapters took, so that the log of a run shows it."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
-    for wanted, title in MEASURED.items():
-        lines = {value for one in reports for key, value in one.user_properties if key == wanted}
-        if lines:
-            terminalreporter.section(title)
-            for line in sorted(lines):
-                terminalreporter.line(line)
+    lines = {value for one in reports for key, value in one.user_properties if key == "chapter"}
+    if lines:
+        terminalreporter.section("chapters: time, and memory at the peak")
+        for line in sorted(lines):
+            terminalreporter.line(line)
 
 
 def _need_chromium():
@@ -88,6 +81,6 @@ def chromium():
 def page(chromium):
     """A fresh page, 1200 by 900."""
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(browser.PATIENCE * 1000)
     yield page
     page.close()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import browser
 import nbformat
 import psutil
 import pytest
@@ -61,7 +62,7 @@ def classroom(tmp_path_factory):
         stdout=subprocess.PIPE,
         text=True,
     )
-    end = time.monotonic() + 400
+    end = time.monotonic() + browser.PATIENCE
     while time.monotonic() < end and run.poll() is None:
         # Not before ada's row is in the report, and something runs that has to end with us.
         if out.exists() and len(json.loads(out.read_text())["submissions"]) >= 1:
@@ -71,7 +72,7 @@ def classroom(tmp_path_factory):
     first = json.loads(out.read_text())["submissions"]
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=browser.PATIENCE)
     submission(slow, {})  # nobody answered: no notebook has to run for it
     said = subprocess.run(
         [sys.executable, "-m", "looplab", "grade", *options, "--jobs", "2"],

@@ -37,9 +37,7 @@ def test_an_exercise_in_jupyterlab(page, lab, lab_folder):
     notebook.save()
     assert notebook.all_errors() == []
 
-    page.wait_for_function(
-        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=10_000
-    )
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     report = grade(mine)
     results = {row.exercise: row.result for row in report.rows}
     assert results.pop("03.1") == "passed"

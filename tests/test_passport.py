@@ -46,7 +46,9 @@ def session(folder, cells):
     """Run cells in a fresh kernel; returns the texts they show."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     where = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, kernel_name="python3", timeout=120, resources=where).execute()
+    NotebookClient(
+        notebook, kernel_name="python3", timeout=browser.PATIENCE, resources=where
+    ).execute()
     return [
         "\n".join(out.get("text") or out["data"]["text/plain"] for out in cell.outputs)
         for cell in notebook.cells

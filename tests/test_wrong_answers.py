@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import time
 
 import pytest
 
@@ -24,10 +23,8 @@ WRONG = [
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
 @pytest.mark.parametrize("seed", range(10))
 def test_the_reference_passes(task, seed):
-    begin = time.process_time()
     verdict = judge(task, task.reference, seed)
     assert verdict.kind == "passed", verdict.mistake
-    assert time.process_time() - begin < 1
     assert verdict.values
 
 

@@ -330,7 +330,7 @@ told = [f"{p} ({s:.0f} %)" for p, s in zip(periods.tolist(), shares.tolist(), st
 step = measure.relative_step(ends)[-1]
 right = odd.readout(ends).argmax(-1) == mazes.targets
 # A cell or two differ from one processor to the next: shares are told to the nearest 5 %.
-print(f"cells on orbits: about {20 * on_orbit.double().mean():.0f} in 20")
+print(f"cells on orbits: about {5 * round(20 * on_orbit.double().mean().item())} %")
 print(f"periods of more than one cell in a hundred of these: {', '.join(told)}")
 print(f"their steps at loop 128, relative: {step[on_orbit].median():.2f} (median)")
 print(f"right answers in loops 97 to 128: {100 * right[96:].double().mean():.2f} %")

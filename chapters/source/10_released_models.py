@@ -316,14 +316,12 @@ read_out = check("10.2", read_out)
 huginn = minis["huginn"]
 with torch.no_grad():
     out = huginn(stories.tokens, generator=noise())
-    geometry = huginn._geometry(out.state)
+    context = huginn.context(stories.tokens.shape[1])
 
 
 def coda(state):
     """Huginn's layers behind the loop."""
-    for n, layer in enumerate(huginn.coda):
-        state = layer(state, geometry, None, None, n, "coda")
-    return state
+    return huginn.through_coda(state, context)
 
 
 def once(state, norm, coda, head):

@@ -293,9 +293,13 @@ class LoopedTransformer(nn.Module):
             z = self.norm(z)
         if self.state_out is not None:
             z = self.state_out(z)
+        return self.head(self.norm(self.through_coda(z, context, tap)))
+
+    def through_coda(self, z: Tensor, context: Context, tap: Tap | None = None) -> Tensor:
+        """The layers behind the loop alone, from [batch, token, width] to the same."""
         for layer, block in enumerate(self.coda):
             z = block(z, Visit(context, "coda", None, layer, tap))
-        return self.head(self.norm(z))
+        return z
 
     def context(
         self,
