@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from looplab.basics.tensor_files import read_tensors, reading, write_tensors
+from looplab.basics.memory import check_bytes
+from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
 from looplab.model import LoopedConfig, LoopedTransformer, Site
 
 KEEP = ("states", "attention")
@@ -69,11 +70,7 @@ class Trace:
         """Read a trace written by `save`; ValueError if the file is damaged or something else."""
         with reading(path, "is not a readable trace", "record and save it again"):
             header, tensors = read_tensors(path)
-            if header.get("format") != _FORMAT:
-                raise ValueError(
-                    f"{path} is not a looplab trace (format {header.get('format')!r}, expected "
-                    f"{_FORMAT!r}): write one with Trace.save"
-                )
+            check_format(path, header, "looplab trace", _FORMAT, "write one with Trace.save")
             tensors.setdefault("states", None)
             tensors.setdefault("attention", None)
             if "loop_ends" not in tensors:
@@ -145,8 +142,7 @@ def trace(
     loops = model.check_loops(loops)
     model.check_tokens(tokens)
     sizes = plan(model, tokens, loops, keep)
-    if sum(sizes.values()) > max_bytes:
-        raise MemoryError(_too_large(sizes, max_bytes))
+    check_bytes("this trace", sizes, max_bytes, _advice(sizes))
     with torch.no_grad():
         recorder = _Recorder(model, tokens, loops, keep)
         out = model(tokens, loops, state=state, tap=recorder, generator=generator)
@@ -217,15 +213,9 @@ def _check_keep(keep: Sequence[str]):
             raise ValueError(f"keep has {name!r}: expected names out of {', '.join(KEEP)}")
 
 
-def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
-    largest = max(sizes, key=sizes.get)
-    parts = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in sizes.items())
+def _advice(sizes: dict[str, int]) -> str:
     remedy = {
         "attention": 'leave "attention" out of keep',
         "states": "keep=() for the ends of the loops only",
-    }.get(largest, "trace fewer sequences at a time")
-    return (
-        f"this trace would take {sum(sizes.values()) / 2**20:.0f} MiB ({parts}), more than "
-        f"{max_bytes / 2**20:.0f} MiB: run fewer loops or sequences, {remedy}, "
-        f"or raise max_bytes={max_bytes}"
-    )
+    }.get(max(sizes, key=sizes.get), "trace fewer sequences at a time")
+    return f"run fewer loops or sequences, {remedy}"

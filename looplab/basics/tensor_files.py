@@ -38,6 +38,23 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
+def check_format(
+    path: str | Path, header: dict[str, str], kind: str, format: str, remedy: str
+) -> None:
+    """ValueError naming file and remedy unless the header says that the file is of this kind.
+
+    >>> check_format("run.safetensors", {}, "looplab trace", "looplab.trace.1", "record one")
+    Traceback (most recent call last):
+    ValueError: run.safetensors is not a looplab trace (format None, expected 'looplab.trace.1'): \
+record one
+    """
+    if header.get("format") != format:
+        raise ValueError(
+            f"{path} is not a {kind} (format {header.get('format')!r}, expected {format!r}): "
+            f"{remedy}"
+        )
+
+
 @contextmanager
 def reading(path: str | Path, trouble: str, remedy: str) -> Iterator[None]:
     """Turn what a damaged file makes of the block into a ValueError that names file and remedy.

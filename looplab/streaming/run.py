@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from looplab.basics.tensor_files import read_tensors, reading, write_tensors
+from looplab.basics.memory import check_bytes
+from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
 from looplab.measure import min_layer_cosine
 from looplab.measure.stages import sink_share
 from looplab.model import LoopedConfig, LoopedTransformer, Ready, Site
@@ -89,11 +90,7 @@ class Stream:
         """Read what `save` wrote; ValueError if the file is damaged or something else."""
         with reading(path, "is not a readable stream", "remove it and run again"):
             header, tensors = read_tensors(path)
-            if header.get("format") != FORMAT:
-                raise ValueError(
-                    f"{path} is not a looplab stream (format {header.get('format')!r}, expected "
-                    f"{FORMAT!r}): write one with Stream.save"
-                )
+            check_format(path, header, "looplab stream", FORMAT, "write one with Stream.save")
             empty = dict.fromkeys(name for name in cls.__dataclass_fields__ if name not in tensors)
             known = {
                 "config": LoopedConfig.from_dict(json.loads(header["config"])),
@@ -175,8 +172,7 @@ def stream(
         raise ValueError(f"limit={limit}: this run covers recurrences 1 to {loops}")
     model.check_tokens(tokens)
     sizes = plan(model, tokens, loops, to_limit=to_limit, attention=attention)
-    if sum(sizes.values()) > max_bytes:
-        raise MemoryError(_too_large(sizes, max_bytes))
+    check_bytes("this run, beside the model,", sizes, max_bytes, _advice(sizes))
 
     ready = model.prepare(tokens, state=state, generator=generator)
     reference = _first_run(model, ready, limit) if to_limit else None
@@ -234,14 +230,9 @@ def _least_cosine(points: Tensor) -> Tensor:
     return torch.stack([min_layer_cosine(pair[None]) for pair in pairs]).amin(0)
 
 
-def _too_large(sizes: dict[str, int], max_bytes: int) -> str:
-    parts = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in sizes.items())
+def _advice(sizes: dict[str, int]) -> str:
     remedy = {
         "previous patterns": "attention=False",
         "reference": "to_limit=False",
     }.get(max(sizes, key=sizes.get), "shorter sequences")
-    return (
-        f"this run would take {sum(sizes.values()) / 2**20:.0f} MiB beside the model ({parts}), "
-        f"more than {max_bytes / 2**20:.0f} MiB: run fewer sequences at a time, {remedy}, "
-        f"or raise max_bytes={max_bytes}"
-    )
+    return f"run fewer sequences at a time, {remedy}"

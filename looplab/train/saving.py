@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from looplab.basics.settings import defaults, describe_differences
-from looplab.basics.tensor_files import read_tensors, reading, write_tensors
+from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
 from looplab.model import LoopedConfig
 from looplab.train.recipe import Recipe
 
@@ -70,11 +70,9 @@ def restore(path: Path, run: dict, model: nn.Module, optimizer) -> Saved:
     trouble = "cannot be read as a checkpoint and will not be overwritten"
     with reading(path, trouble, "choose another file name, or delete it if you do not need it"):
         header, tensors = read_tensors(path)
-        if header.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} is not a training checkpoint of this version of looplab and will not "
-                "be overwritten: choose another file name"
-            )
+        kind = "training checkpoint of this version of looplab"
+        remedy = "it will not be overwritten, choose another file name"
+        check_format(path, header, kind, FORMAT, remedy)
         header = {key: json.loads(header[key]) for key in (*run, "step", "seconds", "threads")}
         saved = Saved(
             header["step"],
