@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from timing import interleave, ratios
 
 from looplab.zoo import load
+from looplab.zoo.families import FAMILIES
 from looplab.zoo.files import ConfigFile
-from looplab.zoo.loading import FAMILIES
 
 HUGINN = {
     "model_type": "huginn_raven",
@@ -79,7 +79,7 @@ def write(model, folder):
     said, dtype, names = model
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(said))
-    known = FAMILIES[said["model_type"]](ConfigFile(folder / "config.json", said), names)
+    known = FAMILIES[said["model_type"]].translate(ConfigFile(folder / "config.json", said), names)
     parts = {part.name: part.shape for parts in known.tensors.values() for part in parts}
     torch.manual_seed(0)
     shards = {f"model-0000{i}-of-00002.safetensors": {} for i in (1, 2)}

@@ -1,7 +1,9 @@
 """A model written in a family's form and read again is the same model."""
 
+import contextlib
 import json
 
+import golden_models
 import pytest
 import torch
 from safetensors import safe_open
@@ -10,6 +12,7 @@ from safetensors.torch import load_file
 from looplab import LoopedConfig, LoopedTransformer
 from looplab.zoo import load
 from looplab.zoo.export import export
+from looplab.zoo.loading import inspect
 
 SMALL = {"vocab": 23, "width": 16, "heads": 2, "core": 2, "loops": 3}
 GATED = {**SMALL, "mlp": "gated", "activation": "silu", "mlp_width": 24}
@@ -62,6 +65,19 @@ def test_exporting_what_was_loaded_writes_the_same_files(case, tmp_path):
     first, second = (load_file(folder / "model.safetensors") for folder in (one, two))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("name", golden_models.FAMILIES)
+def test_a_released_model_comes_back_from_its_familys_form(name, tmp_path):
+    made, tokens, expected = golden_models.load(name)
+    family = inspect(golden_models.GOLDEN / name)[1]
+    written = []
+    for form in family.forms:
+        with contextlib.suppress(ValueError):  # of several forms, one is this model's
+            written.append(export(made, tmp_path / form, form))
+    (folder,) = written
+    start = {"state": expected.get("initial_state")}
+    assert torch.equal(load(folder)(tokens, 3, **start).logits, made(tokens, 3, **start).logits)
 
 
 def test_huginn_stores_what_the_release_stores(tmp_path):

@@ -66,6 +66,38 @@ def refused(folder, *words):
         assert word in str(error.value)
 
 
+# ------------------------------------------------------------------------------ every family
+
+
+@pytest.fixture(params=golden_models.FAMILIES)
+def any_folder(request, tmp_path):
+    """A copy of each family's fixture."""
+    return shutil.copytree(golden_models.GOLDEN / request.param, tmp_path / request.param)
+
+
+def test_a_tensor_that_is_missing_or_has_another_shape(any_folder):
+    weights = load_file(any_folder / "model.safetensors")
+    name = next(name for name in sorted(weights) if name.endswith("proj.weight"))
+    save_file({**weights, name: weights[name][1:].clone()}, any_folder / "model.safetensors")
+    refused(any_folder, "model.safetensors", name, "has shape")
+    weights.pop(name)
+    save_file(weights, any_folder / "model.safetensors")
+    refused(any_folder, str(any_folder), name, "get the folder again")
+
+
+def test_weights_cut_short(any_folder):
+    path = any_folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(any_folder, str(path), "get this file again")
+
+
+def test_a_config_without_a_setting(any_folder):
+    said = json.loads((any_folder / "config.json").read_text())
+    width = next(key for key in ("hidden_size", "n_embd") if key in said)
+    say(any_folder, **{width: ...})
+    refused(any_folder, "config.json", repr(width))
+
+
 # ------------------------------------------------------------------------------------- tensors
 
 
@@ -256,7 +288,7 @@ def test_a_variant_of_huginn_that_we_do_not_have(huginn, key, value):
 
 def test_an_unknown_family(folder):
     say(folder, model_type="gpt_neox", auto_map=...)
-    refused(folder, "config.json", "'gpt_neox'", "huginn_raven, ouro, llama, olmo2")
+    refused(folder, "config.json", "'gpt_neox'", *zoo.FAMILIES)
 
 
 # ---------------------------------------------------------------------------------- code, pickles

@@ -20,8 +20,9 @@ What differs between the families and is easily got wrong:
   raw text, Ouro does not.
 """
 
+from looplab.zoo.families import FAMILIES
 from looplab.zoo.gate import exit_distribution, exit_loop, expected_logits
-from looplab.zoo.loading import FAMILIES, load
+from looplab.zoo.loading import load
 from looplab.zoo.looped_by_hand import loopify
 from looplab.zoo.padding import pad_right
 from looplab.zoo.source import PINNED

@@ -10,18 +10,11 @@ from torch import Tensor
 
 from looplab.basics.tensor_files import reading
 from looplab.model import LoopedTransformer
-from looplab.zoo import feedforward, ouro, parcae, raven
+from looplab.zoo.families import family_of
+from looplab.zoo.family import Family
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
 from looplab.zoo.source import find
 from looplab.zoo.translation import Part, Translation
-
-FAMILIES = {
-    "huginn_raven": raven.translate,
-    "ouro": ouro.translate,
-    "llama": feedforward.translate,
-    "olmo2": feedforward.translate,
-    "parcae": parcae.translate,
-}
 
 
 def load(
@@ -53,7 +46,7 @@ def load(
     """
     config, family, stored = inspect(find(source, revision))
     try:
-        known = FAMILIES[family](config, stored)
+        known = family.translate(config, stored)
     except (TypeError, AttributeError) as error:  # such as a list where a number should be
         raise ValueError(f"{config.path} has a value of the wrong type ({error})") from error
     except ValueError as error:  # from LoopedConfig, which does not know the file
@@ -79,25 +72,11 @@ def load(
     return model.eval().requires_grad_(False)
 
 
-def inspect(folder: Path) -> tuple[ConfigFile, str, dict[str, Stored]]:
-    """A folder's config, its family (a key of FAMILIES), and what its weight files hold."""
+def inspect(folder: Path) -> tuple[ConfigFile, Family, dict[str, Stored]]:
+    """A folder's config, its family, and what its weight files hold."""
     config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
-    family = _family(config)
-    return config, family, stored_tensors(folder, pickle=family == "parcae")
-
-
-def _family(config: ConfigFile) -> str:
-    kind = "parcae" if parcae.is_parcae(config) else config.get("model_type")
-    if kind not in FAMILIES:
-        code = ""
-        if "auto_map" in config.values:
-            code = ", and looplab never runs the Python code that its auto_map points to"
-        raise ValueError(
-            f"{config.path} says model_type={kind!r}: expected one of {', '.join(FAMILIES)}{code}"
-        )
-    if config.get("quantization_config") is not None:
-        raise ValueError(f"{config.path} describes quantised weights: get the full ones")
-    return kind
+    family = family_of(config)
+    return config, family, stored_tensors(folder, pickle=family.pickled)
 
 
 def _check(config: ConfigFile, known: Translation, stored: dict[str, Stored]) -> None:

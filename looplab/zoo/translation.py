@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile
 
+LENGTH = 4096  # tokens that an exported config claims to go up to
+
 
 @dataclass(frozen=True)
 class Part:
@@ -55,6 +57,42 @@ def decoder_settings(config: ConfigFile) -> dict:
         "norm_eps": config["rms_norm_eps"],
         "rope_theta": theta,
         "rope_scaling": scaling,
+    }
+
+
+def describe_rope(config: LoopedConfig) -> dict:
+    """What `rope` reads, in the older pair of keys."""
+    said = {"rope_theta": config.rope_theta, "rope_scaling": None}
+    if config.rope_scaling is not None:
+        factor, low, high, original = config.rope_scaling
+        said["rope_scaling"] = {
+            "factor": float(factor),
+            "low_freq_factor": float(low),
+            "high_freq_factor": float(high),
+            "original_max_position_embeddings": int(original),
+            "rope_type": "llama3",
+        }
+    return said
+
+
+def describe_decoder(config: LoopedConfig) -> dict:
+    """What `decoder_settings` reads, and what such a config.json has besides."""
+    return {
+        "head_dim": config.head_width,
+        "hidden_act": "silu",
+        "hidden_size": config.width,
+        "intermediate_size": config.hidden,
+        "initializer_range": 0.02,
+        "max_position_embeddings": LENGTH,
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.core,
+        "num_key_value_heads": config.key_heads,
+        "rms_norm_eps": config.norm_eps,
+        **describe_rope(config),
+        "tie_word_embeddings": config.tie_head,
+        "torch_dtype": "float32",
+        "use_cache": True,
+        "vocab_size": config.vocab,
     }
 
 

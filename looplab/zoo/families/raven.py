@@ -7,12 +7,27 @@ OLMo-2-form retrofits norm the branch's output (norm_1, norm_2, and q_norm, k_no
 Sources: arXiv 2502.05171 (Huginn) and 2511.07384 (retrofits), and their modelling code.
 """
 
+from math import sqrt
+
+import torch
+from torch import Tensor
+
 from looplab.model import LoopedConfig
+from looplab.model.layers import rotary_table
+from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.translation import Part, Translation, ends, rope, stacked_layers
+from looplab.zoo.translation import (
+    LENGTH,
+    Part,
+    Translation,
+    describe_rope,
+    ends,
+    rope,
+    stacked_layers,
+)
 
 # What a layer's tensors are called in one form and in no other; the Llama form has no such name.
-SIGNS = {"residual_sandwich": "norm_3.weight", "branch_post": "attn.q_norm.weight"}
+_SIGNS = {"residual_sandwich": "norm_3.weight", "branch_post": "attn.q_norm.weight"}
 
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
@@ -34,7 +49,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
 
 def _form(names) -> str:
     """The norm placement by which the three are told apart."""
-    for form, sign in SIGNS.items():
+    for form, sign in _SIGNS.items():
         if any(name.endswith(sign) for name in names):
             return form
     return "pre"
@@ -101,3 +116,99 @@ def _layer(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple[Part
         tensors[f"{ours}attn.q_norm.weight"] = (Part(f"{theirs}attn.q_norm.weight", (queries,)),)
         tensors[f"{ours}attn.k_norm.weight"] = (Part(f"{theirs}attn.k_norm.weight", (keys,)),)
     return tensors
+
+
+def _huginn(config: LoopedConfig) -> dict:
+    # The release stores a table of angles, and the length of the table.
+    return _raven(config, tokens=64, rope_base=config.rope_theta)
+
+
+def _retrofit(config: LoopedConfig) -> dict:
+    # Retrofits carry Huginn's base too, and do not use it.
+    said = _raven(config, tokens=LENGTH, rope_base=500_000.0)
+    return said | {"max_position_embeddings": LENGTH} | describe_rope(config)
+
+
+def _raven(config: LoopedConfig, tokens: int, rope_base: float) -> dict:
+    std = config.start_std / config.embed_scale
+    depth = config.realized_depth
+    return {
+        "activation_checkpoint_impl": "per-iteration",
+        "architecture_class_name": "RecurrentGPT",
+        "architectures": ["RavenForCausalLM"],
+        "bias": False,
+        "block_class_name": "SandwichBlock",
+        "block_size": tokens,
+        "effective_expected_depth": depth,
+        "head_dim": config.head_width,
+        "init_orthogonal": False,
+        "init_strategy": "takase",
+        "init_values": {
+            "embed_scale": config.embed_scale,
+            "embedding": std,
+            "out_proj": std / sqrt(2 * depth),
+            "std": std,
+        },
+        "injection_type": "linear",
+        "intermediate_size": config.hidden,
+        "mean_recurrence": config.loops,
+        "mlp_class_name": "GatedMLP",
+        "model_type": "huginn_raven",
+        "n_embd": config.width,
+        "n_heads": config.heads,
+        "n_layers": config.prelude + config.core + config.coda,
+        "n_layers_in_coda": config.coda,
+        "n_layers_in_prelude": config.prelude,
+        "n_layers_in_recurrent_block": config.core,
+        "nonlin_name": "SiLU",
+        "norm_class_name": "RMSNorm_llama",
+        "norm_eps": config.norm_eps,
+        "num_key_value_heads": config.key_heads,
+        "padded_vocab_size": config.vocab,
+        "padding_multiple": 1,
+        "qk_bias": config.qk_bias,
+        "rope_base": rope_base,
+        "sampling_scheme": "poisson-lognormal-filling",
+        "state_init": "like-init",
+        "test_time_noise": 0,
+        "test_time_noise_type": "fixed",
+        "tie_embeddings": config.tie_head,
+        "torch_dtype": "float32",
+        "vocab_size": config.vocab,
+    }
+
+
+def _huginn_signs(config: LoopedConfig) -> list[str]:
+    return ["transformer.wte.weight", f"transformer.core_block.0.{_SIGNS['residual_sandwich']}"]
+
+
+def _retrofit_signs(config: LoopedConfig) -> list[str]:
+    names = ["transformer.wte.weight"]
+    if not config.placement.before:  # a retrofit of OLMo-2
+        names.append(f"transformer.core_block.0.{_SIGNS['branch_post']}")
+    return names
+
+
+def _huginn_extras(config: LoopedConfig, said: dict, written: dict[str, Tensor]) -> dict:
+    extras = {"freqs_cis": _table(config, said["block_size"])}
+    if config.tie_head:  # the release stores both copies
+        extras["lm_head.weight"] = written["transformer.wte.weight"].clone()
+    return extras
+
+
+def _table(config: LoopedConfig, tokens: int) -> Tensor:
+    """Huginn's persistent rotary table, [1, token, 1, head_dim / 2, (cos, sin)]."""
+    cos, sin = rotary_table(
+        tokens, config.head_width, config.rope_theta, None, "cpu", torch.float32
+    )
+    return torch.stack((cos, sin), dim=-1)[None, :, None]
+
+
+FAMILY = Family(
+    ("huginn_raven",),
+    translate,
+    forms={
+        "huginn": Form(_huginn, _huginn_signs, _huginn_extras),
+        "retrofit": Form(_retrofit, _retrofit_signs),
+    },
+)

@@ -4,8 +4,16 @@ Source: arXiv 2510.25741 and its modelling code.
 """
 
 from looplab.model import LoopedConfig
+from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.translation import Part, Translation, decoder_layer, decoder_settings, ends
+from looplab.zoo.translation import (
+    Part,
+    Translation,
+    decoder_layer,
+    decoder_settings,
+    describe_decoder,
+    ends,
+)
 
 _NORMS = {
     "n1": "input_layernorm",
@@ -36,3 +44,20 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         here, there = f"cores.0.layers.{layer}.", f"model.layers.{layer}."
         tensors |= decoder_layer(ours, here, there, _NORMS)
     return Translation(ours, tensors, ("lm_head.weight",) if ours.tie_head else ())
+
+
+def _describe(config: LoopedConfig) -> dict:
+    return {
+        "architectures": ["OuroForCausalLM"],
+        "attention_dropout": 0.0,
+        "early_exit_threshold": 1.0,
+        "layer_types": ["full_attention"] * config.core,
+        "model_type": "ouro",
+        "sliding_window": None,
+        "total_ut_steps": config.loops,
+        "use_sliding_window": False,
+        **describe_decoder(config),
+    }
+
+
+FAMILY = Family(("ouro",), translate, forms={"ouro": Form(_describe)})

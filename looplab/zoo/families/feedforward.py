@@ -5,8 +5,16 @@ in front of and behind a loop.
 """
 
 from looplab.model import LoopedConfig
+from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
-from looplab.zoo.translation import Part, Translation, decoder_layer, decoder_settings, ends
+from looplab.zoo.translation import (
+    Part,
+    Translation,
+    decoder_layer,
+    decoder_settings,
+    describe_decoder,
+    ends,
+)
 
 # Which of our norms (n1 .. n4, see looplab.model.layers.Layer) theirs are.
 _LLAMA = {"n1": "input_layernorm", "n3": "post_attention_layernorm"}
@@ -54,3 +62,16 @@ def _completed(config: ConfigFile) -> ConfigFile:
         ) from None
     official = {"llama": LlamaConfig, "olmo2": Olmo2Config}[config["model_type"]]
     return ConfigFile(config.path, official.from_dict(config.values).to_dict())
+
+
+def _describe(config: LoopedConfig) -> dict:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "attention_bias": False,
+        "mlp_bias": False,
+        "model_type": "llama",
+        **describe_decoder(config),
+    }
+
+
+FAMILY = Family(("llama", "olmo2"), translate, forms={"llama": Form(_describe)})

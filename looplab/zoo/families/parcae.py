@@ -23,6 +23,7 @@ from math import sqrt
 
 from looplab.model import LoopedConfig
 from looplab.model.layers import GATE_CHANNELS
+from looplab.zoo.family import Family
 from looplab.zoo.files import ConfigFile, Stored
 from looplab.zoo.translation import Part, Translation, ends, stacked_layers
 
@@ -135,3 +136,6 @@ def _layer(config: LoopedConfig, number: int, ours: str, theirs: str) -> dict:
         tensors[f"{ours}attn.value_embed.weight"] = (Part(f"value_embeds.{number}.weight", table),)
         tensors[f"{ours}attn.value_gate.weight"] = (Part(f"{attn}ve_gate.weight", gate),)
     return tensors
+
+
+FAMILY = Family(("parcae",), translate, is_parcae, pickled=True)

@@ -1,0 +1,32 @@
+"""What a module of `looplab.zoo.families` says of its family."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from looplab.model import LoopedConfig
+from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.translation import Translation
+
+
+@dataclass(frozen=True)
+class Form:
+    """A family's form on disk, as `looplab.zoo.export` writes it."""
+
+    describe: Callable[[LoopedConfig], dict]  # config.json
+    # Tensor names by which the family's reader tells this form from its others
+    signs: Callable[[LoopedConfig], Sequence[str]] = lambda config: ()
+    # What the release stores besides: (config, config.json, the other tensors) -> tensors
+    extras: Callable[[LoopedConfig, dict, dict[str, Tensor]], dict[str, Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of released models; its module calls it FAMILY, and is found by that."""
+
+    kinds: tuple[str, ...]  # what its config.json may say as model_type
+    translate: Callable[[ConfigFile, dict[str, Stored]], Translation]
+    detects: Callable[[ConfigFile], bool] | None = None  # for a config.json without model_type
+    pickled: bool = False  # whether its weights may come as pytorch_model.bin
+    forms: dict[str, Form] = field(default_factory=dict)  # name for `export` -> form
