@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from golden_models import GOLDEN
 from rounding import LAYER, assert_rounds_to
 from safetensors.torch import load_file
 
-from looplab import trace, zoo
+from looplab import LoopedConfig, trace, zoo
 from looplab.cli import main
 from looplab.streaming import Stream
 from looplab.streaming.command import start
+from looplab.streaming.folder import fingerprint
 from looplab.streaming.prompts import Prompt
 from looplab.streaming.run import stream
 from looplab.zoo import checkpoints
@@ -179,6 +181,19 @@ def test_settings_are_not_mixed(prompts, tmp_path, capsys):
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert run(prompts, tmp_path / "full") == 2
     assert "such as thesis.txt: give --out a folder of its own" in capsys.readouterr().err
+
+
+def test_a_setting_at_its_default_is_no_part_of_a_models_name(monkeypatch):
+    model, whole = checkpoints.load("hero"), LoopedConfig.to_dict
+    name = fingerprint(model)
+
+    def before_there_was_a_stride(config):
+        return {key: value for key, value in whole(config).items() if key != "stride"}
+
+    monkeypatch.setattr(LoopedConfig, "to_dict", before_there_was_a_stride)
+    assert fingerprint(model) == name
+    model.config = replace(model.config, norm_eps=1e-5)
+    assert fingerprint(model) != name
 
 
 @pytest.mark.parametrize(
