@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from looplab import measure, tasks
+from looplab import LoopedConfig, LoopedTransformer, measure, tasks
 from looplab.course.diagnosis import TELLS, Diagnosis, signs_picture
 from looplab.course.faults import EVERY, FAULTS, faulty_run, vital_signs
 from looplab.zoo import checkpoints
@@ -40,6 +40,18 @@ def test_a_healthy_run_is_the_model_itself(hero, tokens, runs):
     with torch.no_grad():
         out = hero(tokens, 48, every_loop=True, generator=torch.Generator().manual_seed(0))
     assert torch.equal(runs["healthy"], out.loop_states)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_model_that_embeds_its_values_can_be_broken_too(fault):
+    torch.manual_seed(0)
+    model = LoopedTransformer(LoopedConfig(vocab=9, width=32, core=2, value_layers=(1,))).eval()
+    states = faulty_run(model, torch.tensor([[1, 2, 3], [3, 2, 1]]), fault, loops=3)
+    if fault == "healthy":
+        with torch.no_grad():
+            whole = model(torch.tensor([[1, 2, 3], [3, 2, 1]]), 3, every_loop=True)
+        assert torch.equal(states, whole.loop_states)
+    assert states.isfinite().all()
 
 
 def test_every_fault_shows_what_its_tell_says(signs):

@@ -9,9 +9,10 @@ from rounding import LAYER, assert_rounds_to
 from torch.testing import assert_close
 
 from looplab import LoopedConfig, LoopedTransformer, Site, trace
+from looplab.model.injection import INJECTIONS
+from looplab.model.norms import PLACEMENTS
 
-NORMS = ("pre", "residual_sandwich", "branch_sandwich", "branch_post")
-INJECTIONS = ("none", "concat", "add", "diagonal")
+NORMS = tuple(PLACEMENTS)
 SMALL = LoopedConfig(vocab=9, width=16, heads=4, core=2, loops=4)
 
 
@@ -30,6 +31,35 @@ def some_tokens(batch=2, token=9):
 
 def rms(x, weight, eps=1e-6):
     return x * (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt() * weight
+
+
+def pre(x, attend, think, n):
+    x = x + attend(n(1, x))
+    return x + think(n(3, x))
+
+
+def residual_sandwich(x, attend, think, n):
+    x = n(2, x + attend(n(1, x)))
+    return n(4, x + think(n(3, x)))
+
+
+def branch_sandwich(x, attend, think, n):
+    x = x + n(2, attend(n(1, x)))
+    return x + n(4, think(n(3, x)))
+
+
+def branch_post(x, attend, think, n):
+    x = x + n(2, attend(x))
+    return x + n(4, think(x))
+
+
+# A layer for each row of looplab.model.norms, from its branches and its norms n(1, .) to n(4, .)
+FORMULAS = {
+    "pre": pre,
+    "residual_sandwich": residual_sandwich,
+    "branch_sandwich": branch_sandwich,
+    "branch_post": branch_post,
+}
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -53,20 +83,41 @@ def test_each_norm_placement_is_its_formula(norm):
     def n(number, y):
         return rms(y, getattr(layer, f"n{number}").weight)
 
-    if norm == "pre":
-        x = x + attend(n(1, x))
-        x = x + think(n(3, x))
-    elif norm == "residual_sandwich":
-        x = n(2, x + attend(n(1, x)))
-        x = n(4, x + think(n(3, x)))
-    elif norm == "branch_sandwich":
-        x = x + n(2, attend(n(1, x)))
-        x = x + n(4, think(n(3, x)))
+    x = FORMULAS[norm](x, attend, think, n)
+    if PLACEMENTS[norm].loop_end:
         x = rms(x, model.cores[0].loop_norm.weight)
-    else:
-        x = x + n(2, attend(x))
-        x = x + n(4, think(x))
     assert_close(model(some_tokens(), 1).state, x)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_a_run_is_prepared_and_then_passed(norm, injection):
+    model = build(norm=norm, injection=injection, prelude=1, coda=1, start="normal")
+    with torch.no_grad():
+        ready = model.prepare(some_tokens(), generator=torch.Generator().manual_seed(1))
+        z, ends = ready.start, []
+        for loop in range(3):
+            z = model.step(z, ready, loop=loop)
+            ends.append(z)
+        passed = list(model.passes(ready, 3))
+        out = model(some_tokens(), 3, state=ready.start, every_loop=True)
+    assert [loop for loop, _ in passed] == [0, 1, 2]
+    assert torch.equal(torch.stack([z for _, z in passed]), out.loop_states)
+    assert torch.equal(torch.stack(ends), out.loop_states)
+    assert torch.equal(model.answer(z, ready), out.logits)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_placement_says_itself_where_a_loop_and_a_coda_begin(norm):
+    model = build(norm=norm, prelude=1, coda=1)
+    run = trace(model, some_tokens(), loops=3)
+    ends_there = torch.equal(run.loop_ends, run.states[:, -1])
+    assert ends_there == model.config.ends_at_layer == (not PLACEMENTS[norm].loop_end)
+    coda = model.through_coda(
+        model.norm(run.loop_ends[-1]) if PLACEMENTS[norm].before_coda else run.loop_ends[-1],
+        model.context(9),
+    )
+    assert_close(run.coda[-1], coda)
 
 
 @pytest.mark.parametrize("norm", NORMS)

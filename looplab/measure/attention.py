@@ -12,6 +12,15 @@ from torch import Tensor
 from looplab.measure.convergence import distance_to_limit, relative_step, step_size
 from looplab.measure.shapes import check_patterns
 
+__all__ = [
+    "AttentionDistances",
+    "attention_cosine",
+    "attention_distance",
+    "attention_step",
+    "attention_to_limit",
+    "diagonal_contrast",
+]
+
 _BLOCK = 2**18  # float64 numbers converted at a time: 2 MiB stay in a core's cache
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+__all__ = ["contraction_rate"]
+
 NOISE_FLOOR = 1e-6  # relative; float32 rounding through a few layers stays below it
 
 

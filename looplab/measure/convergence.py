@@ -12,6 +12,15 @@ from torch import Tensor
 from looplab.measure.lasting import lasting_from
 from looplab.measure.shapes import check_states, state_at
 
+__all__ = [
+    "cosine_to_limit",
+    "distance_to_limit",
+    "relative_step",
+    "settling_loop",
+    "step_size",
+    "successive_cosine",
+]
+
 
 def step_size(states: Tensor) -> Tensor:
     """Length of each step the state takes: [loop, ..., width] -> [loop - 1, ...].

@@ -9,6 +9,15 @@ from torch import Tensor
 from looplab.measure.shapes import state_at
 from looplab.model import LoopedTransformer
 
+__all__ = [
+    "CyclePCA",
+    "PathIndependence",
+    "cycle_pca",
+    "min_layer_cosine",
+    "path_independence",
+    "rotation_residual",
+]
+
 
 def min_layer_cosine(states: Tensor, limit: int | None = None) -> Tensor:
     """Least cosine between the first layer's fixed point and another layer's: [batch, token].

@@ -14,6 +14,17 @@ from torch import Tensor
 from looplab.measure.convergence import relative_step
 from looplab.measure.lasting import lasting_from
 
+__all__ = [
+    "ExitCost",
+    "acceleration_signal",
+    "answer_age",
+    "answer_signal",
+    "at_exit",
+    "exit_cost",
+    "first_exit",
+    "step_signal",
+]
+
 
 def step_signal(states: Tensor) -> Tensor:
     """Length of the last step relative to the state: [loop, ..., width] -> [loop, ...].

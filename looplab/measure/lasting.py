@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+__all__ = ["lasting_from"]
+
 
 def lasting_from(right: Tensor) -> Tensor:
     """First loop from which `right` holds to the end of the run, 0 where it does not: the oracle.

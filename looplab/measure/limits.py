@@ -14,6 +14,14 @@ from torch import Tensor
 from looplab.measure.convergence import cosine_to_limit, step_size
 from looplab.measure.shapes import check_states
 
+__all__ = [
+    "Limit",
+    "PeriodTest",
+    "limit_by_cosine",
+    "limit_by_period",
+    "limit_shares",
+]
+
 
 class Limit(IntEnum):
     """The labels that both tests put into their tensors of whole numbers."""

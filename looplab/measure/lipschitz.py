@@ -10,6 +10,8 @@ from looplab.model import LoopedTransformer
 from looplab.model.layers import rotary_table, rotate
 from looplab.tracing import Trace
 
+__all__ = ["AttentionBound", "attention_bound", "query_key_norm"]
+
 SOFTMAX_LIPSCHITZ = 0.5  # of each row, in the Euclidean norm; Nair 2025, arXiv 2510.23012
 
 

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer, Site
 
+__all__ = ["MeanPatterns", "mean_patterns"]
+
 
 class MeanPatterns(NamedTuple):
     """Attention of all layers of one run, averaged over heads; rows (queries) sum to one."""

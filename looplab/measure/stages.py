@@ -13,6 +13,15 @@ from torch import Tensor
 
 from looplab.measure.shapes import check_patterns
 
+__all__ = [
+    "colsum_concentration",
+    "column_share",
+    "mixing_score",
+    "residual_entropy",
+    "sink_rate",
+    "sink_score",
+]
+
 SINK = 0.3  # share of all attention from which a head counts as sinking into one token
 _BLOCK = 2**17  # entries looked at in one go: with their logarithms they stay in a core's cache
 
@@ -33,8 +42,9 @@ def colsum_concentration(attention: Tensor) -> Tensor:
     One minus the normalised entropy of `column_share`: 0 where all keys receive the same, 1 where
     one receives everything (as it does where there is only one).
 
-    >>> colsum_concentration(torch.stack((torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))))
-    tensor([0., 1.])
+    >>> rows = torch.tensor([[[1.0, 0.0], [0.5, 0.5]], [[1.0, 0.0], [1.0, 0.0]]])
+    >>> colsum_concentration(rows)
+    tensor([0.1887, 1.0000])
     """
     return concentration(column_share(attention))
 
@@ -42,8 +52,8 @@ def colsum_concentration(attention: Tensor) -> Tensor:
 def concentration(share: Tensor) -> Tensor:
     """One minus the normalised entropy of shares that sum to one: [..., token] -> [...].
 
-    >>> concentration(torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
-    tensor([0., 1.])
+    >>> concentration(torch.tensor([[0.75, 0.25], [0.0, 1.0]]))
+    tensor([0.1887, 1.0000])
     """
     return 1 - _entropy(share) / log(max(share.shape[-1], 2))
 

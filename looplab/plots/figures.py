@@ -9,6 +9,19 @@ from torch import Tensor
 
 from looplab.plots.picture import MARKERS, PALETTE, STYLES, Picture, drawing
 
+__all__ = [
+    "accuracy_by_loop",
+    "bars",
+    "cycle",
+    "lines_by_layer",
+    "loss_curve",
+    "orbits",
+    "pattern_distances",
+    "stages",
+    "staircase",
+    "trade_off",
+]
+
 
 def loss_curve(losses: Sequence[float] | Mapping[str, Sequence[float]], smooth: int = 20):
     """Training loss [step] on a log axis, a running mean over `smooth` steps; one or several."""

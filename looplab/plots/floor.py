@@ -8,6 +8,8 @@ from torch import Tensor
 from looplab.measure import MeanPatterns, settling_loop
 from looplab.plots.picture import PALETTE, Picture, drawing
 
+__all__ = ["floorplan"]
+
 GAP = 0.15  # between two patterns, in units of a pattern
 SETTLED = 0.05  # relative distance to the last loop's pattern
 

@@ -8,6 +8,18 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
+__all__ = [
+    "DPI",
+    "MARKERS",
+    "PALETTE",
+    "Picture",
+    "RC",
+    "STYLES",
+    "drawing",
+    "house_style",
+    "mark",
+]
+
 # Okabe and Ito's colours, told apart with any colour vision; line style and marker say it again.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))

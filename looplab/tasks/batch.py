@@ -7,6 +7,8 @@ import torch
 
 from looplab.basics.whole import is_whole
 
+__all__ = ["Batch", "Task", "batches"]
+
 
 class Batch(NamedTuple):
     """One batch of a task; every tensor is long.

@@ -4,6 +4,13 @@ import torch
 
 from looplab.tasks.batch import Batch, check_generator, check_whole
 
+__all__ = [
+    "OPEN",
+    "START",
+    "WALL",
+    "flood_fill",
+]
+
 OPEN, WALL, START = 0, 1, 2
 
 

@@ -4,6 +4,8 @@ import torch
 
 from looplab.tasks.batch import Batch, check_generator, check_whole
 
+__all__ = ["BOS", "windowed_parity"]
+
 BOS = 2
 
 

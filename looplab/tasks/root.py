@@ -4,6 +4,8 @@ import torch
 
 from looplab.tasks.batch import Batch, check_generator, check_whole
 
+__all__ = ["find_root", "two_chains"]
+
 ROOT_SHARE = 0.15  # chance that a node starts a tree of its own
 
 

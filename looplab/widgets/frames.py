@@ -12,6 +12,8 @@ from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
 from looplab.widgets.words import number
 
+__all__ = ["FLOOD", "FrameStepper", "flood_frames"]
+
 FLOOD = (
     Category("wall", "#4d4d4d", hatch=True),
     Category("start", "#0072B2", "S"),

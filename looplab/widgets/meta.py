@@ -6,6 +6,8 @@ names that they have here.
 
 from dataclasses import asdict, dataclass, field
 
+__all__ = ["Category"]
+
 
 @dataclass(frozen=True)
 class Category:

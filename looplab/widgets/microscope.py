@@ -26,6 +26,8 @@ from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
 from looplab.widgets.words import number, percent
 
+__all__ = ["LoopMicroscope"]
+
 
 class LoopMicroscope(Stepper):
     """One slider over the loops of a run, four linked views of what happens in them.

@@ -6,6 +6,8 @@ import ipywidgets
 
 from looplab.zoo.menu import MENU, statement
 
+__all__ = ["ModelMenu"]
+
 MINIATURES = "miniatures"
 _OFFLINE = "Small models that we trained: nothing is downloaded."
 

@@ -10,6 +10,8 @@ from looplab.widgets.meta import PlaneMeta
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
 
+__all__ = ["PlaneStepper"]
+
 MENUS = ("token", "layer", "head")  # the stage's traits that menus may set, in order
 
 
