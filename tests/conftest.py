@@ -16,15 +16,17 @@ def pytest_report_header(config):
 FIRST = ("test_notebooks.py", "test_grade_hostile.py", "test_passport.py", "test_grade.py")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """With --dist=loadgroup, what shares something expensive stays on one core, so that it is made
     only once: all tests that need JupyterLab together, and of the others those of one file. Tests
     marked `alone` share nothing and are long: they run wherever there is room."""
-    for item in items:
-        if "lab" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("JupyterLab"))
-        elif item.get_closest_marker("alone") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    if "lab" in item.fixturenames:
+        item.add_marker(pytest.mark.xdist_group("JupyterLab"))
+    elif item.get_closest_marker("alone") is None:
+        item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def pytest_collection_modifyitems(items):
     items.sort(key=_turn)
 
 

@@ -28,10 +28,10 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 BYTES = 10**9  # what a chapter may take; its time is shown in the log and not asserted
 CANVAS = ".looplab-canvas"
 
-# pytest in a process of its own, which then says how much memory its largest child took.
+# nbval in a process of its own, which then says how much memory its largest child took.
 RUN = """
 import resource, subprocess, sys
-status = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]]).returncode
+status = subprocess.run([sys.executable, "-m", "looplab_nbval", *sys.argv[1:]]).returncode
 print("PEAK", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 sys.exit(status)
 """
@@ -147,8 +147,9 @@ def under_nbval(path, verdict, folder, record_property):
     """Run a notebook under nbval as a grader, and see what it says of each check."""
     rows = folder / "rows"
     command = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-q", "-rN"]
-    command += ["-p", "looplab_nbval.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
+    command += ["-p", "no:cacheprovider", "-c", os.devnull]
     environment = {**os.environ, "LOOPLAB_ROWS": str(rows), "OMP_NUM_THREADS": "1"}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # or nbval would be there twice
     begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", RUN, *command, f"--rootdir={folder}", str(path)],

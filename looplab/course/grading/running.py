@@ -90,9 +90,8 @@ def run(
         nbformat.write(begun, folder / "submission.ipynb")
         rows = folder / "rows"
         grader = GraderEnd(folder, chapter, seed)
-        command = [*isolated(folder, hidden), sys.executable, "-m", "pytest", "-q", "--tb=no"]
-        command += ["-p", "nbval.plugin", "-p", "looplab_nbval.plugin", "-p", "no:cacheprovider"]
-        command += ["-c", os.devnull]
+        command = [*isolated(folder, hidden), sys.executable, "-m", "looplab_nbval", "-q"]
+        command += ["--tb=no", "-p", "no:cacheprovider", "-c", os.devnull]
         command += [f"--rootdir={folder}", "--nbval-lax", "--nbval-current-env"]
         command += [f"--nbval-cell-timeout={limits.cell}", str(folder / "submission.ipynb")]
         process = subprocess.Popen(
