@@ -85,7 +85,7 @@ def test(arguments):
     # One thread: the models are tiny, and spinning threads only wait for each other.
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     # Tests that share something expensive go to one core together; see tests/conftest.py.
-    spread = ("-n", "auto", "--dist=loadgroup", "--no-loadscope-reorder")
+    spread = ("-n", "auto", "--dist=loadscope", "--no-loadscope-reorder")
     if any(a.startswith("-n") for a in arguments):
         spread = ()
     tests = run("-m", "pytest", "-p", "no:nbval", *spread, *arguments, env=environment)

@@ -12,28 +12,43 @@ def pytest_report_header(config):
     return f"browser tests: {CHROMIUM or 'skipped, ' + browser.HOW_TO_GET_ONE}"
 
 
+# Tests that share nothing and are long: each runs wherever there is room.
+ALONE = ("test_a_solved_chapter", "test_a_hostile_answer", "test_solve_save_lose")
 # The longest first, or one core would wait for the other at the end.
-FIRST = ("test_notebooks.py", "test_grade_hostile.py", "test_passport.py", "test_grade.py")
+FIRST = ("JupyterLab", *ALONE, "test_site.py", "test_grade.py")
 
 
-def pytest_itemcollected(item):
-    """With --dist=loadgroup, what shares something expensive stays on one core, so that it is made
-    only once: all tests that need JupyterLab together, and of the others those of one file. Tests
-    marked `alone` share nothing and are long: they run wherever there is room."""
-    if "lab" in item.fixturenames:
-        item.add_marker(pytest.mark.xdist_group("JupyterLab"))
-    elif item.get_closest_marker("alone") is None:
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
+def group_of(nodeid):
+    """What shares something expensive stays on one core, so that it is made only once: all tests
+    that need JupyterLab together, and of the others those of one file."""
+    file, _, test = nodeid.partition("::")
+    if "jupyterlab" in test or file.endswith("test_widgets_browser.py"):
+        return "JupyterLab"
+    return nodeid if test.startswith(ALONE) else file.rpartition("/")[2]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        assert "lab" not in item.fixturenames or group_of(item.nodeid) == "JupyterLab", (
+            f"{item.nodeid} needs JupyterLab: say jupyterlab in its name, so that all share one"
+        )
     items.sort(key=_turn)
 
 
 def _turn(item):
-    alone, name = item.get_closest_marker("alone") is not None, item.path.name
-    place = FIRST.index(name) if name in FIRST else len(FIRST)
-    return "lab" not in item.fixturenames, not alone, place
+    group = group_of(item.nodeid)
+    return next((n for n, name in enumerate(FIRST) if name in group), len(FIRST))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -157,7 +157,6 @@ if isolation.available():
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-@pytest.mark.alone
 def test_a_hostile_answer_gets_a_truthful_row_and_spoils_no_other(name, tmp_path):
     answers = SUBMISSIONS[name]
     file = submission(tmp_path / "x.ipynb", {e: answer for e, (answer, *_) in answers.items()})
@@ -195,7 +194,6 @@ RAISED = {
 }
 
 
-@pytest.mark.alone
 def test_what_a_cell_raised_is_told_by_its_type():
     answers = {
         exercise: f"# exercise {exercise}\n{code}" for exercise, (code, *_) in RAISED.items()

@@ -128,7 +128,6 @@ def test_an_unsolved_chapter_runs_in_jupyterlab_and_its_widgets_move(
 
 
 @source_of("solved")
-@pytest.mark.alone
 def test_a_solved_chapter_passes_under_nbval(path, tmp_path, record_property):
     under_nbval(path, "passed", tmp_path, record_property)
 
@@ -136,7 +135,6 @@ def test_a_solved_chapter_passes_under_nbval(path, tmp_path, record_property):
 if not browser.find_chromium():
 
     @source_of("unsolved")
-    @pytest.mark.alone
     def test_without_a_browser_the_unsolved_chapter_runs_under_nbval(
         path, tmp_path, record_property
     ):

@@ -16,13 +16,13 @@ def open_room(package: str) -> list[str]:
     True
     """
     room = sys.modules[package]
+    modules = [found.name for found in iter_modules(room.__path__)]
     offered: dict[str, str] = {}
-    modules = {found.name: found.ispkg for found in iter_modules(room.__path__)}
-    for name, is_room in modules.items():
+    for name in modules:
         module = import_module(f"{package}.{name}")
-        for thing in (
-            () if is_room else getattr(module, "__all__", ())
-        ):  # a room inside keeps its own
+        if hasattr(module, "__path__"):  # a room inside this one, which keeps what it offers
+            continue
+        for thing in getattr(module, "__all__", ()):
             if thing in offered or thing in modules:
                 raise ImportError(
                     f"{package} would have {thing} twice, from {name} and "
