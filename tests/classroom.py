@@ -11,7 +11,7 @@ from looplab.course.grading.running import Limits
 
 STUB = ROOT / "chapters" / "03_watch_fixed_points_form.ipynb"
 SOLVED = ROOT / "chapters" / "solved" / STUB.name
-QUICK = Limits(cell=15, total=120)
+QUICK = Limits(cell=8, total=120)
 RIGHT = {
     "03.1": "def step_size(states):\n    return (states[1:] - states[:-1]).norm(dim=-1)",
     "03.2": (

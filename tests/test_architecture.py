@@ -96,7 +96,7 @@ def test_no_function_shadows_a_module():
     shadowed = []
     for name in house.modules():
         package, _, last = name.rpartition(".")
-        if package and name not in house.DOORS:
+        if package and name not in house.DOORS and last != "__main__":
             module = importlib.import_module(name)
             if getattr(importlib.import_module(package), last) is not module:
                 shadowed.append(name)

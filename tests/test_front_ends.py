@@ -198,7 +198,9 @@ def test_one_place_knows_the_address():
         pytest.skip("this copy of the course is no git repository")
     knowing = []
     for path in map(ROOT.joinpath, names):
-        hand_written = path not in made and path.is_file()
+        # Notebooks of learners hold the set-up cell of their day.
+        saved = "old_edition" in path.parts
+        hand_written = path not in made and path.is_file() and not saved
         if hand_written and build.REPOSITORY.encode() in path.read_bytes():
             knowing.append(path.relative_to(ROOT).as_posix())
     assert knowing == ["looplab/course/build.py"]
