@@ -84,10 +84,8 @@ def test(arguments):
     style = run("-m", "ruff", "check", ".") or run("-m", "ruff", "format", "--check", ".")
     # One thread: the models are tiny, and spinning threads only wait for each other.
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    # Tests that share something expensive run one after the other; see tests/conftest.py. One
-    # process more than there are cores, because browsers and time limits are waited for.
-    workers = str((os.cpu_count() or 1) + 1)
-    spread = ("-n", workers, "--dist=loadscope", "--no-loadscope-reorder")
+    # Tests that share something expensive go to one core together; see tests/conftest.py.
+    spread = ("-n", "auto", "--dist=loadscope", "--no-loadscope-reorder")
     if any(a.startswith("-n") for a in arguments):
         spread = ()
     tests = run("-m", "pytest", "-p", "no:nbval", *spread, *arguments, env=environment)

@@ -34,4 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    # jsonschema would build a grammar with it for every command that reads notebooks: two seconds.
+    sys.modules.setdefault("rfc3987_syntax", None)
     return import_module(COMMANDS[given.command][0]).main(given.arguments)

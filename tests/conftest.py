@@ -1,9 +1,13 @@
 """Fixtures for tests that need a browser; without one they are skipped, and the run says why."""
 
 import os
+import sys
 
-import browser
-import pytest
+# jsonschema would build a grammar with it whenever nbformat is imported: two seconds of each core.
+sys.modules.setdefault("rfc3987_syntax", None)
+
+import browser  # noqa: E402
+import pytest  # noqa: E402
 
 CHROMIUM = browser.find_chromium()
 

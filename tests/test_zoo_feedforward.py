@@ -3,7 +3,6 @@
 import pytest
 import torch
 from rounding import LAYER, assert_rounds_to
-from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM
 
 from looplab import trace, zoo
 from looplab.model.layers import Visit
@@ -28,21 +27,24 @@ LLAMA3 = {
     "original_max_position_embeddings": 64,
 }
 MODELS = {
-    "TinyLlama": (LlamaForCausalLM, LlamaConfig(**SIZES)),
+    "TinyLlama": ("Llama", SIZES),
     "Llama-3.2": (
-        LlamaForCausalLM,
-        LlamaConfig(**SIZES, head_dim=12, tie_word_embeddings=True, rope_parameters=LLAMA3),
+        "Llama",
+        {**SIZES, "head_dim": 12, "tie_word_embeddings": True, "rope_parameters": LLAMA3},
     ),
-    "OLMo-2": (Olmo2ForCausalLM, Olmo2Config(**SIZES)),
+    "OLMo-2": ("Olmo2", SIZES),
 }
 
 
 def random_model(name):
     """An official tiny model in which no two norms are alike."""
+    import transformers  # slow to import: for the core that runs this file alone
+
     torch.manual_seed(0)
-    make, config = MODELS[name]
+    family, settings = MODELS[name]
+    config = getattr(transformers, f"{family}Config")(**settings)
     config._attn_implementation = "eager"
-    model = make(config).eval().requires_grad_(False)
+    model = getattr(transformers, f"{family}ForCausalLM")(config).eval().requires_grad_(False)
     for key, value in model.named_parameters():
         if "norm" in key:
             value.uniform_(0.4, 1.6)
