@@ -196,11 +196,11 @@ def test_several_passports_are_joined_and_nothing_is_overwritten(tmp_path):
 
 
 def test_a_passport_of_the_first_edition_is_restored(tmp_path):
-    told = repr(passport.restore(OLD / "looplab-passport.json"))
+    told = repr(passport.restore(OLD / "passport.json"))
     assert "4 answers, 3 passed" in told
     assert "chapter 00: 1 of 2 passed (00.1)" in told
     assert "chapter 03: 2 of 5 passed (03.1, 03.4); not yet 03.2" in told
-    kept = passport.read(OLD / "looplab-passport.json")
+    kept = passport.read(OLD / "passport.json")
     sources = {}
     for name in ("00_welcome", "03_watch_fixed_points_form"):
         restored = nbformat.read(f"{name}-restored.ipynb", as_version=4)
