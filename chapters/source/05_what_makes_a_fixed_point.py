@@ -720,8 +720,8 @@ print("\n".join(lines))
 # **Measured here.** For the three models at rest the exponent is the logarithm of the radius,
 # within a few hundredths. For `root-k1` it is close to zero: nothing pulls its neighbours
 # together. The untrained stacks that do not rest are of different kinds. Some have an exponent
-# near zero, as orbits and slow turns have; one is clearly above it: neighbours part, so that not
-# even the way is repeatable.
+# near zero, as orbits and slow turns have; others are above it: neighbours part, so that not even
+# the way is repeatable.
 #
 # **Reported** ([arXiv 2608.18222](https://arxiv.org/abs/2608.18222)): trained loops are *settling*
 # (exponent below −0.05), *marginal* or *drifting* (above 0.05), and one loss term moves a model
