@@ -4,6 +4,8 @@ import argparse
 import sys
 from importlib import import_module
 
+from looplab_nbval.quick import start_quickly
+
 # name -> (module with main(arguments) -> exit status, what it does)
 COMMANDS = {
     "build": ("looplab.course.build", "make the chapters' notebooks from their sources"),
@@ -34,6 +36,5 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    # jsonschema would build a grammar with it for every command that reads notebooks: two seconds.
-    sys.modules.setdefault("rfc3987_syntax", None)
+    start_quickly()
     return import_module(COMMANDS[given.command][0]).main(given.arguments)

@@ -2,9 +2,9 @@
 
 import sys
 
-# With this package at hand jsonschema builds a grammar of internationalised addresses, 1.6 seconds
-# of every run, for a format that no notebook has; without it jsonschema goes on as well.
-sys.modules.setdefault("rfc3987_syntax", None)
+from looplab_nbval.quick import start_quickly
+
+start_quickly()
 
 import pytest  # noqa: E402
 

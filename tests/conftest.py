@@ -1,10 +1,10 @@
 """Fixtures for tests that need a browser; without one they are skipped, and the run says why."""
 
 import os
-import sys
 
-# jsonschema would build a grammar with it whenever nbformat is imported: two seconds of each core.
-sys.modules.setdefault("rfc3987_syntax", None)
+from looplab_nbval.quick import start_quickly
+
+start_quickly()
 
 import browser  # noqa: E402
 import pytest  # noqa: E402
