@@ -13,6 +13,7 @@ TASKS = {
     "flood": tasks.flood_fill,
     "parity": tasks.windowed_parity,
     "chains": tasks.two_chains,
+    "decoys": tasks.chain_and_star,
     "shallow": partial(tasks.find_root, nodes=9, max_depth=3),
     "small": partial(tasks.flood_fill, side=4),
     "short": partial(tasks.windowed_parity, length=5),
@@ -91,6 +92,23 @@ def test_two_chains_are_alike_and_no_guess_does_better_than_half():
             assert own == target == parent[own]
 
 
+def test_a_chain_of_every_length_stands_beside_a_star_of_the_other_nodes():
+    batch, lengths = tasks.chain_and_star(256, seeded(), nodes=12, chain=(6, 10)), set()
+    for tokens, targets, difficulty in zip(*(part.tolist() for part in batch), strict=True):
+        parent = dict(tokens)
+        long = max(difficulty) + 1
+        lengths.add(long)
+        assert sorted(difficulty) == [-1] * (12 - long) + list(range(long))
+        for (own, up), target, depth in zip(tokens, targets, difficulty, strict=True):
+            if depth < 0:
+                assert up == target == parent[up]  # a leaf under its root, or the root
+            for _ in range(max(depth, 0)):
+                assert own != target
+                own = parent[own]
+            assert depth < 0 or own == target == parent[own]
+    assert lengths == {6, 7, 8, 9, 10}
+
+
 @pytest.mark.parametrize(("side", "wall"), [(6, 0.35), (5, 0.6), (4, 0.0), (3, 1.0), (1, 0.5)])
 def test_flood_fill_is_a_breadth_first_search(side, wall):
     batch = tasks.flood_fill(64, seeded(1), side=side, wall=wall)
@@ -151,6 +169,17 @@ def test_parity_is_counted_bit_by_bit(length):
         ),
         (lambda: tasks.find_root(2, seeded(), max_depth=-1), ValueError, "max_depth is -1"),
         (lambda: tasks.two_chains(2, seeded(), nodes=7), ValueError, "nodes is 7.*even"),
+        (lambda: tasks.chain_and_star(2, seeded(), nodes=2), ValueError, "nodes is 2"),
+        (
+            lambda: tasks.chain_and_star(2, seeded(), chain=(6, 12)),
+            ValueError,
+            r"chain\[1\] is 12; it must be from 2 to 11",
+        ),
+        (
+            lambda: tasks.chain_and_star(2, seeded(), chain=(9, 6)),
+            ValueError,
+            r"chain\[0\] is 9; it must be from 2 to 6",
+        ),
         (lambda: tasks.find_root(2, 7), TypeError, r"generator is 7; pass torch\.Generator"),
         (lambda: tasks.flood_fill(2, seeded(), side=0), ValueError, "side is 0"),
         (lambda: tasks.flood_fill(2, seeded(), wall=1.5), ValueError, "wall is 1.5.*from 0 to 1"),

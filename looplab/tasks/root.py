@@ -4,7 +4,7 @@ import torch
 
 from looplab.tasks.batch import Batch, check_generator, check_whole
 
-__all__ = ["find_root", "two_chains"]
+__all__ = ["chain_and_star", "find_root", "two_chains"]
 
 ROOT_SHARE = 0.15  # chance that a node starts a tree of its own
 
@@ -86,5 +86,49 @@ def two_chains(batch: int, generator: torch.Generator, nodes: int = 12) -> Batch
     order = torch.rand(batch, nodes, generator=generator).argsort(1)
     own, up, target, difficulty = (
         value.flatten(1).gather(1, order) for value in (label, parent, root, depth)
+    )
+    return Batch(torch.stack([own, up], dim=-1), target, difficulty)
+
+
+def chain_and_star(
+    batch: int,
+    generator: torch.Generator,
+    nodes: int = 12,
+    chain: tuple[int, int] = (6, 10),
+) -> Batch:
+    """Forests of one chain and, as a decoy, a star: a root whose leaves are all other nodes.
+
+    Deep nodes stand in the chain alone, and most parent pointers name the star's root: whoever
+    answers with the label seen most often, or takes two steps and guesses, is wrong at depth.
+    `chain` is the shortest and longest chain, both included, drawn anew for each forest. Tokens and
+    targets as in `find_root`; difficulty: [batch, node], 0 to chain - 1 for a node of the chain,
+    -1 in the star, which is not asked about. The order of the tokens is random too.
+
+    Raises TypeError or ValueError for chains of fewer than two nodes, or that leave none for a
+    star.
+
+    Example:
+        >>> forests = chain_and_star(2, torch.Generator().manual_seed(0), nodes=5, chain=(3, 3))
+        >>> forests.difficulty.sort().values
+        tensor([[-1, -1,  0,  1,  2],
+                [-1, -1,  0,  1,  2]])
+    """
+    check_whole("batch", batch, 1)
+    check_whole("nodes", nodes, 3)
+    check_generator(generator)
+    shortest, longest = chain
+    check_whole("chain[1]", longest, 2, nodes - 1)
+    check_whole("chain[0]", shortest, 2, longest)
+    lengths = torch.randint(shortest, longest + 1, (batch, 1), generator=generator)
+    place = torch.arange(nodes).expand(batch, -1)  # the chain from its root on, then the star
+    in_chain = place < lengths
+    parent = torch.where(in_chain, (place - 1).clamp(min=0), lengths)  # place -> parent's place
+    root = torch.where(in_chain, 0, lengths)
+    depth = torch.where(in_chain, place, -1)
+    label = torch.rand(batch, nodes, generator=generator).argsort(1)  # place -> label
+    order = torch.rand(batch, nodes, generator=generator).argsort(1)  # token -> place
+    own, up, target, difficulty = (
+        value.gather(1, order)
+        for value in (label, label.gather(1, parent), label.gather(1, root), depth)
     )
     return Batch(torch.stack([own, up], dim=-1), target, difficulty)
