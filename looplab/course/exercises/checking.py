@@ -7,6 +7,7 @@ from looplab.course import passport
 from looplab.course.exercises.catalogue import exercise, exercises
 from looplab.course.exercises.judge_socket import grader_address
 from looplab.course.exercises.judging import SECONDS, Verdict, judge, say
+from looplab.course.exercises.kinds import in_the_kind_of
 from looplab.course.exercises.notebook_end import let_grader_judge
 from looplab_nbval.payload import MIME
 
@@ -26,7 +27,8 @@ def check(id: str, answer: Any) -> Any:
     Never raises in practice mode, whatever the answer does. LOOPLAB_MODE=strict raises
     CheckFailed unless the answer passes; LOOPLAB_SEED changes the inputs that are drawn.
     Raises ValueError for an id that no chapter has. While `looplab grade` runs the notebook the
-    answer is judged outside, and is what is returned.
+    answer is judged outside, and is what is returned. What returns NumPy's arrays, or other floats
+    than it was given, passes too, and comes back with its results converted.
 
     >>> check("00.1", lambda layers, loops: layers * loops)(3, 2)
     00.1 passed: layers in all
@@ -54,7 +56,9 @@ def check(id: str, answer: Any) -> Any:
     _show(line, id, verdict)
     if mode == "strict" and not passed:
         raise CheckFailed(line)
-    return answer if passed else task.reference
+    if not passed:
+        return task.reference
+    return answer if verdict.like is None else in_the_kind_of(verdict.like, answer)
 
 
 def whose(id: str) -> str:

@@ -3,7 +3,8 @@
 `notebook_end.py` beside this module is the one end, `grader_end.py` in the grading room the other.
 
 What comes from the notebook is JSON: a learner's process can send whatever it likes, and nothing
-of it is ever executed. Tensors travel as their bytes; of any other object only its type's name.
+of it is ever executed. Tensors travel as their bytes, and arrays as tensors; of any other object
+only its type's name.
 """
 
 import base64
@@ -16,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from looplab.course.exercises.kinds import without_numpy
 
 LARGEST = 16 * 2**20  # bytes of one frame; what checks exchange is a few kilobytes
 DTYPES = {
@@ -95,6 +98,7 @@ def encode(value: Any) -> Any:
     >>> encode((1, None)), decode(encode({"a": [1.5, "x"]}))
     ({'tuple': [1, None]}, {'a': [1.5, 'x']})
     """
+    value = without_numpy(value)
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):

@@ -8,10 +8,15 @@ import ctypes
 import io
 import random
 import signal
+import sys
 import threading
+import time
+from types import FrameType
 
 import numpy
 import torch
+
+LONGEST_IMPORT = 60.0  # seconds for which an import is waited for
 
 
 class OutOfTime(BaseException):
@@ -51,14 +56,42 @@ def state_kept():
             torch.set_num_threads(threads)
 
 
+class _Clock:
+    """Says when the time is up, apart from imports; asked again and again once it may be."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self.end, self.last = seconds, 0.0, time.monotonic() + LONGEST_IMPORT
+
+    def is_over(self, frame: FrameType | None) -> bool:
+        now = time.monotonic()
+        if now < self.last and _imports(frame):
+            self.end = now + self.seconds
+        return now >= self.end
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """True if this frame runs inside an import."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextlib.contextmanager
 def time_limit(seconds: float):
-    """Raise OutOfTime in this thread, again and again until the block is left."""
+    """Raise OutOfTime in this thread, again and again until the block is left.
+
+    An import that is under way is waited for, and the time begins again behind it: half done it
+    would stay broken, and some of torch's take seconds.
+    """
     main = threading.current_thread() is threading.main_thread()
+    clock = _Clock(seconds)
     if main and hasattr(signal, "setitimer"):
 
         def ring(number, frame):
-            raise OutOfTime
+            if clock.is_over(frame):
+                raise OutOfTime
 
         before = signal.signal(signal.SIGALRM, ring)
         try:
@@ -70,13 +103,15 @@ def time_limit(seconds: float):
         return
 
     # No alarm here (Windows, or not the main thread): another thread throws the exception in.
-    over, this = threading.Event(), ctypes.c_ulong(threading.get_ident())
+    over, number = threading.Event(), threading.get_ident()
+    this = ctypes.c_ulong(number)
 
     def throw():
         if over.wait(seconds):
             return
         while not over.is_set():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(this, ctypes.py_object(OutOfTime))
+            if clock.is_over(sys._current_frames().get(number)):
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(this, ctypes.py_object(OutOfTime))
             over.wait(0.2)
 
     watch = threading.Thread(target=throw, daemon=True)

@@ -21,6 +21,22 @@ def solution(id: str) -> Callable:
     >>> solution("00.1")(3, 2)
     6
     """
+    return run(id, *code_of(id))
+
+
+def run(id: str, code: ast.Module, name: str) -> Callable:
+    """What a solution's code defines under this name."""
+    space = {"__name__": f"looplab's solution of {id}"}
+    exec(compile(code, f"<looplab's solution of {id}>", "exec"), space)
+    return space[name]
+
+
+def code_of(id: str) -> tuple[ast.Module, str]:
+    """The code of a solution, with the imports that it names, and the name that it defines.
+
+    >>> code_of("00.1")[1]
+    'layers_run'
+    """
     cells = _cells(id.split(".")[0])
     answer = next((text for head, text in cells if f'role="answer" ex="{id}"' in head), None)
     named = [re.search(rf'^(\w+) = check\("{re.escape(id)}", ', text, re.M) for _, text in cells]
@@ -36,9 +52,7 @@ def solution(id: str) -> Callable:
             f"the solution of {id} names {', '.join(sorted(lacking))}, which is no import of the "
             "set-up cell: write its reference by hand"
         )
-    space = {"__name__": f"looplab's solution of {id}"}
-    exec(compile(code, f"<looplab's solution of {id}>", "exec"), space)
-    return space[names[0]]
+    return code, names[0]
 
 
 @cache
