@@ -4,18 +4,29 @@ import inspect
 import io
 import math
 import sys
+from collections import namedtuple
 
 import matplotlib.style
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import PatchCollection
 from matplotlib.image import imread
 
 from looplab import measure, plots
 
+ROOMS = ("looplab.plots.figures", "looplab.plots.phases")
 RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
 STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
 FALLING = torch.tensor([[8.0, 4.0], [2.0, 1.0], [0.5, 0.25]])
+
+
+Draw = namedtuple("Draw", "norm injection depth gain seed kind")
+
+
+def draws(*kinds, norm="pre", injection="none", depth=4, gain=1.0):
+    """One setting's outcomes, a seed each."""
+    return [Draw(norm, injection, depth, gain, seed, kind) for seed, kind in enumerate(kinds)]
 
 
 def circle(loops=6):
@@ -87,6 +98,15 @@ FIGURES = {
         lambda: plots.bars({"looped": 0.875, "twin": 0.5}, "accuracy", {"looped": 0.1, "twin": 0}),
         ["accuracy: looped 0.88; twin 0.50"],
     ),
+    "phase_diagram": (
+        lambda: plots.phase_diagram(
+            draws("no rest", "cycle", "cycle") + draws("explodes", "orbit", "explodes", gain=2.0)
+        ),
+        [
+            "How 6 stacks of random weights end, gains 1 to 2, 3 draws of each",
+            "pre, none: 2 cycle, 1 orbit, 1 no rest, 2 explodes",
+        ],
+    ),
 }
 each = pytest.mark.parametrize(("draw", "told"), FIGURES.values(), ids=FIGURES)
 
@@ -107,9 +127,9 @@ def test_no_figure_is_left_out():
     own = {
         name
         for name, value in inspect.getmembers(plots, inspect.isfunction)
-        if value.__module__ == "looplab.plots.figures"
+        if value.__module__ in ROOMS
     }
-    assert own == set(FIGURES)
+    assert own - {"phase_counts", "phase_legend"} == set(FIGURES)
 
 
 @each
@@ -263,3 +283,37 @@ def test_lines_without_a_positive_value_can_be_drawn():
 def test_more_models_than_markers_can_be_drawn():
     runs = {f"model {n}": torch.rand(4) for n in range(9)}
     assert "model 8" in plots.accuracy_by_loop(runs).alt
+
+
+def test_a_cell_of_a_phase_diagram_has_a_tile_for_each_draw():
+    picture = plots.phase_diagram(draws("no rest", "cycle", "no rest"))
+    assert picture.data == {("pre", "none", 4, 1.0): {"cycle": 1, "no rest": 2}}
+    (axes,) = picture.figure.axes
+    (tiles,) = [part for part in axes.collections if isinstance(part, PatchCollection)]
+    marks = [part for part in axes.collections if part is not tiles]
+    colours = [tuple(colour) for colour in tiles.get_facecolor()]
+    assert len(colours) == len(marks) == 3 and len(set(colours)) == 2
+    assert colours[1] == colours[2]  # in the order of PHASES, whatever the seeds' order is
+
+
+def test_cores_of_several_sizes_have_a_panel_for_each_norm_and_injection():
+    picture = plots.phase_diagram(
+        draws("cycle") + draws("cycle", depth=12) + draws("orbit", injection="random", depth=12)
+    )
+    assert [axes.get_title() for axes in picture.figure.axes] == ["pre, none", "pre, random"]
+    words = [text.get_text() for text in picture.figure.legends[0].get_texts()]
+    assert [line.split(":")[0] for line in words] == ["cycle", "orbit"]
+
+
+def test_ends_of_no_known_kind_are_refused():
+    with pytest.raises(ValueError, match="kind='asleep': expected one of cycle, "):
+        plots.phase_diagram(draws("asleep"))
+    with pytest.raises(ValueError, match="no outcomes"):
+        plots.phase_diagram([])
+
+
+def test_kinds_differ_in_colour_and_mark_and_all_that_grid_finds_have_one():
+    from looplab.experiments.random_stacks import KINDS
+
+    looks = [(plots.PHASES[kind].colour, plots.PHASES[kind].mark) for kind in KINDS]
+    assert len({colour for colour, _ in looks}) == len({mark for _, mark in looks}) == len(KINDS)
