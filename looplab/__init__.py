@@ -12,7 +12,7 @@ from importlib import import_module
 
 try:
     from looplab.generation import generate
-    from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site
+    from looplab.model import LoopedConfig, LoopedOutput, LoopedTransformer, Site, adapt
     from looplab.tracing import Trace, plan, trace
 except ModuleNotFoundError as error:
     if (error.name or "looplab").startswith("looplab"):
@@ -31,6 +31,7 @@ __all__ = [
     "LoopedTransformer",
     "Site",
     "Trace",
+    "adapt",
     "generate",
     "plan",
     "trace",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from looplab.basics.memory import check_bytes
 from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
-from looplab.model import LoopedConfig, LoopedTransformer, Site
+from looplab.model import Loop, LoopedConfig, Site
 
 KEEP = ("states", "attention")
 MAX_BYTES = 2**30  # 1 GiB: fits the smallest place the course runs in
@@ -86,23 +87,24 @@ class Trace:
 
 
 def plan(
-    model: LoopedTransformer,
+    model: Loop,
     tokens: Tensor,
     loops: int | None = None,
     keep: Sequence[str] = ("states",),
 ) -> dict[str, int]:
     """Bytes that `trace` would take for each item it keeps, before anything is run.
 
-    >>> from looplab import LoopedConfig
+    >>> from looplab import LoopedConfig, LoopedTransformer
     >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
     >>> plan(model, torch.zeros(1, 5, dtype=torch.long), loops=100)["states"]
     64000
     """
-    config = model.config
     _check_keep(keep)
+    model.check_tokens(tokens)  # an adapted module learns its sizes from them
+    config = model.config
     loops = config.loops if loops is None else loops
     batch, token = tokens.shape[:2]
-    item = torch.finfo(model.head.weight.dtype).bits // 8
+    item = torch.finfo(model.dtype).bits // 8
     state = batch * token * config.width * item
     sizes = {
         "layers outside the loop": (2 + config.prelude + config.coda) * state,
@@ -118,7 +120,7 @@ def plan(
 
 
 def trace(
-    model: LoopedTransformer,
+    model: Loop,
     tokens: Tensor,
     loops: int | None = None,
     *,
@@ -134,13 +136,12 @@ def trace(
     Raises MemoryError naming the sizes and a cheaper choice when the trace would take more than
     `max_bytes`, and ValueError as the model's forward pass does.
 
-    >>> from looplab import LoopedConfig
+    >>> from looplab import LoopedConfig, LoopedTransformer
     >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
     >>> trace(model, torch.zeros(1, 5, dtype=torch.long), loops=3).states.shape
     torch.Size([3, 2, 1, 5, 16])
     """
     loops = model.check_loops(loops)
-    model.check_tokens(tokens)
     sizes = plan(model, tokens, loops, keep)
     check_bytes("this trace", sizes, max_bytes, _advice(sizes))
     with torch.no_grad():
@@ -152,15 +153,16 @@ def trace(
 class _Recorder:
     """A tap that copies values into buffers allocated once (appending would fragment the heap)."""
 
-    def __init__(self, model: LoopedTransformer, tokens: Tensor, loops: int, keep: Sequence[str]):
-        config, weight = model.config, model.head.weight
+    def __init__(self, model: Loop, tokens: Tensor, loops: int, keep: Sequence[str]):
+        config = model.config
+        empty = partial(torch.empty, dtype=model.dtype, device=model.device)
         self.config = config
         self.patterns = "attention" in keep
         batch, token = tokens.shape[:2]
         state = (batch, token, config.width)
-        self.input, self.start = weight.new_empty(2, *state).unbind()
-        self.prelude = weight.new_empty(config.prelude, *state)
-        self.coda = weight.new_empty(config.coda, *state)
+        self.input, self.start = empty(2, *state).unbind()
+        self.prelude = empty(config.prelude, *state)
+        self.coda = empty(config.coda, *state)
         self.states = self.attention = None
         self._slots = {
             "input": [self.input],
@@ -169,15 +171,15 @@ class _Recorder:
             "coda.resid": self.coda.unbind(),
         }
         if "states" in keep:
-            self.states = weight.new_empty(loops, config.core, *state)
+            self.states = empty(loops, config.core, *state)
             self._slots["core.resid"] = self.states.flatten(0, 1).unbind()
         if self.patterns:
-            self.attention = weight.new_empty(loops, config.core, batch, config.heads, token, token)
+            self.attention = empty(loops, config.core, batch, config.heads, token, token)
             self._slots["core.attn.pattern"] = self.attention.flatten(0, 1).unbind()
         if self.states is not None and config.ends_at_layer:
             self.loop_ends = self.states[:, -1]  # the loop ends where its last layer does
         else:
-            self.loop_ends = weight.new_empty(loops, *state)
+            self.loop_ends = empty(loops, *state)
             self._slots["core.loop_end"] = self.loop_ends.unbind()
 
     def __call__(self, site: Site, value: Tensor) -> None:

@@ -1,42 +1,20 @@
 """The looped transformer: prelude, a core that runs again and again, coda."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from math import sqrt
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from looplab.basics.whole import whole_number
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.core import Core
 from looplab.model.layers import Context, Layer, Visit, make_context, make_layers
+from looplab.model.loop import Loop, Ready, StateMap
 from looplab.model.tap import Site, Tap, show
 
-StateMap = Callable[[Tensor], Tensor]
 
-
-class LoopedOutput(NamedTuple):
-    """What one forward pass gives back."""
-
-    logits: Tensor  # [batch, token, vocab], after the last loop
-    state: Tensor  # [batch, token, width], end of the last loop; pass it on as state=
-    loop_states: Tensor | None  # [loop, batch, token, width], with every_loop=True
-    gate: Tensor | None  # [loop, batch, token], exit gate before its sigmoid
-
-
-class Ready(NamedTuple):
-    """All that a run needs before its first pass; `LoopedTransformer.prepare` makes one."""
-
-    tokens: Tensor  # [batch, token] or [batch, token, field], checked
-    x: Tensor  # the input X that every loop is given [batch, token, width]
-    start: Tensor  # state at loop 0 [batch, token, width]
-    context: Context
-
-
-class LoopedTransformer(nn.Module):
+class LoopedTransformer(Loop):
     """A looped transformer; the number of loops is chosen at every call.
 
     >>> _ = torch.manual_seed(0)
@@ -70,6 +48,14 @@ class LoopedTransformer(nn.Module):
         if config.tie_head:
             self.head.weight = self.embed[0].weight
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.head.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
     def _initialise(self):
         """Truncated normal of std sqrt(2 / 5D); branch outputs smaller the deeper the model runs.
 
@@ -90,47 +76,6 @@ class LoopedTransformer(nn.Module):
             nn.init.normal_(table.weight, std=std if config.tie_head else 1.0)
         if self.gate is not None:
             nn.init.zeros_(self.gate.bias)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        loops: int | None = None,
-        *,
-        state: Tensor | None = None,
-        tap: Tap | None = None,
-        grad_loops: int | None = None,
-        every_loop: bool = False,
-        generator: torch.Generator | None = None,
-        cache: Cache | None = None,
-    ) -> LoopedOutput:
-        """Run `loops` passes through the core on `tokens`, [batch, token] or [batch, token, field].
-
-        `state` [batch, token, width] replaces the state at loop 0, so k loops and then k more with
-        the state carried on equal 2k. `grad_loops` keeps gradients through the last loops only
-        (truncated backpropagation). `every_loop` also returns the state at the end of each loop;
-        `readout` turns it into logits. `generator` draws the state of start="normal".
-        `cache` (without gradients) holds the tokens before these, and then these too.
-
-        Raises ValueError naming the value and the remedy for tokens, loops or a state that do
-        not fit.
-        """
-        loops = self.check_loops(loops)
-        ready = self.prepare(tokens, state=state, generator=generator, cache=cache, tap=tap)
-        z, ends, gates = ready.start, [], []
-        for _, z in self.passes(ready, loops, tap=tap, grad_loops=grad_loops):
-            if every_loop:
-                ends.append(z)
-            if self.gate is not None:
-                gates.append(self.gate(z).squeeze(-1))
-        logits = show(tap, Site(None, None, "logits"), self.answer(z, ready, tap=tap))
-        if cache is not None:
-            cache.commit(tokens.shape[1], loops)
-        return LoopedOutput(
-            logits,
-            z,
-            torch.stack(ends) if every_loop else None,
-            torch.stack(gates) if gates else None,
-        )
 
     def prepare(
         self,
@@ -160,28 +105,6 @@ class LoopedTransformer(nn.Module):
         x = show(tap, Site(None, None, "input"), self._encode(tokens, context, tap))
         z = self.start(x, generator) if state is None else self._check_state(state, x)
         return Ready(tokens, x, show(tap, Site(None, None, "start"), z), context)
-
-    def passes(
-        self,
-        ready: Ready,
-        loops: int | None = None,
-        *,
-        tap: Tap | None = None,
-        grad_loops: int | None = None,
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Run the loop: yields its number, from 0, and the state [batch, token, width] at its end.
-
-        `loops` and `grad_loops` as in `forward`.
-        """
-        loops = self.check_loops(loops)
-        if grad_loops is not None and grad_loops < 1:
-            raise ValueError(f"grad_loops={grad_loops}: expected at least 1, or None for all")
-        first_grad = 0 if grad_loops is None else loops - grad_loops
-        z = ready.start
-        for loop in range(loops):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and loop >= first_grad):
-                z = self.step(z, ready, loop=loop, tap=tap)
-            yield loop, z
 
     def step(
         self,
@@ -353,9 +276,7 @@ class LoopedTransformer(nn.Module):
 
     def check_loops(self, loops: int | None) -> int:
         """The number of loops to run, the config's for None; ValueError for one it cannot."""
-        if loops is None:
-            return self.config.loops
-        whole_number("loops", loops, 1)
+        loops = super().check_loops(loops)
         if not self.config.tied and loops != self.config.loops:
             raise ValueError(
                 f"loops={loops}: this unrolled twin has weights for exactly {self.config.loops} "
