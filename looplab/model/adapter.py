@@ -54,7 +54,7 @@ class _Adapted(Loop):
 
     def __init__(self, module: nn.Module | Step):
         super().__init__()
-        self.module = module
+        self.module, self.gate = module, None
         self.layers: Sequence[nn.Module] = tuple(getattr(module, "blocks", ()))
         self.attention = [
             [part for part in layer.modules() if isinstance(part, nn.MultiheadAttention)]

@@ -41,7 +41,7 @@ class Loop(nn.Module):
     """
 
     config: LoopedConfig
-    gate: Callable[[Tensor], Tensor] | None = None  # state -> exit gate before its sigmoid
+    gate: Callable[[Tensor], Tensor] | None  # state -> exit gate before its sigmoid
 
     @property
     def dtype(self) -> torch.dtype:
