@@ -4,7 +4,7 @@ import torch
 
 from looplab.tasks.batch import Batch, check_generator, check_whole
 
-__all__ = ["chain_and_star", "find_root", "two_chains"]
+__all__ = ["chain_and_star", "find_root", "parents", "two_chains"]
 
 ROOT_SHARE = 0.15  # chance that a node starts a tree of its own
 
@@ -132,3 +132,28 @@ def chain_and_star(
         for value in (label, label.gather(1, parent), label.gather(1, root), depth)
     )
     return Batch(torch.stack([own, up], dim=-1), target, difficulty)
+
+
+def parents(tokens: torch.Tensor) -> torch.Tensor:
+    """Index of each node's parent among the tokens; a root is its own parent.
+
+    tokens: [..., node, 2], as `find_root` makes them; returns [..., node]. ValueError for another
+    shape, for a label that two nodes have, and for a parent that is no node's label.
+
+    Example:
+        >>> parents(torch.tensor([[5, 5], [3, 7], [7, 5]]))  # 3 -> 7 -> 5
+        tensor([0, 2, 0])
+    """
+    if tokens.dim() < 2 or tokens.shape[-1] != 2:
+        raise ValueError(
+            f"tokens have shape {list(tokens.shape)}: expected [..., node, 2], each node's label "
+            "and its parent's"
+        )
+    own, up = tokens.unbind(-1)
+    named = up.unsqueeze(-1) == own.unsqueeze(-2)  # [..., node, parent]
+    wrong = named.sum(-1) != 1
+    if wrong.any():
+        raise ValueError(
+            f"{int(up[wrong][0])} is named as a parent: expected the label of exactly one node"
+        )
+    return named.long().argmax(-1)

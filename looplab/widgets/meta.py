@@ -66,6 +66,17 @@ class PlaneMeta(Meta):
     extent: list[float]  # x0, x1, y0, y1 of the plane, in the points' units
 
 
+@dataclass(frozen=True)
+class Forest:
+    """The tokens as nodes of trees; forest.py lays them out."""
+
+    parents: list[int]  # index of each token's parent; a root is its own [token]
+    spots: list[list[float]]  # where each stands: columns from the left, steps below its root
+    order: list[int]  # tokens in the order in which keys walk through them, each above its children
+    colours: dict[str, str]  # a root's label -> #rrggbb of an answer that names it
+    other: str  # #rrggbb of an answer that names no root
+
+
 @dataclass(frozen=True, kw_only=True)
 class MicroscopeMeta(Meta):
     """One run, and perhaps a second beside it, for the microscope's four panels.
@@ -93,3 +104,4 @@ class MicroscopeMeta(Meta):
     classes: int  # columns of `answers`; 0: no model, or too many, so that `top` stands for them
     targets: list[int] | None  # the right answer of each token, an index of `names` [token]
     attention_max: list[list[float]] | None  # largest weight [layer][mean of heads, then each head]
+    forest: Forest | None  # the answers are drawn on it, if there is one

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer
 from looplab.tracing import Trace
+from looplab.widgets.forest import lay_out
 from looplab.widgets.meta import MicroscopeMeta
 from looplab.widgets.microscope_numbers import (
     Answers,
@@ -35,16 +36,20 @@ class LoopMicroscope(Stepper):
     1. Where each layer's state is, in the plane of the token's own path (PCA over loops and
        layers): the cycle closing. 2. Its distance to the fixed point, divided by the length of the
        fixed point; the last loop stands for the fixed point. 3. What the model would answer if it
-       stopped now (readout of the loop's end). 4. Attention in this loop, when the trace kept it;
-       otherwise the size of each step.
+       stopped now (readout of the loop's end): a table of token by answer or, with `parents`, a
+       forest whose nodes take the colour of the root that they name. 4. Attention in this loop,
+       when the trace kept it; otherwise the size of each step.
 
     Loops count from 1; loop 0 is the start state, before any pass. Everything is computed here,
     once, and sent once: stepping, playing and holding happen in the browser. On the picture,
-    left/right, Page Up/Down, Home and End move the loop, up/down the token, H holds.
+    left/right, Page Up/Down, Home and End move the loop, up/down the token, H holds; a click
+    chooses a loop or a token.
 
     trace: a Trace with states, of any model. model: gives the answers (without it view 3 is empty).
     item: which sequence of the batch. token: the token to begin with; by default the one that is
     farthest from its fixed point after one loop. targets: right answers, [batch, token] or [token].
+    parents: index of each token's parent, [batch, token] or [token], a root its own
+    (tasks.parents makes it); a token of two numbers is then called by its first.
     compare: a second Trace of the same shape, or (Trace, model), drawn as a ghost at the same loop.
     labels: a name for every token; answer_names: a name for every answer.
     Raises ValueError naming the value when these do not fit together.
@@ -67,18 +72,22 @@ class LoopMicroscope(Stepper):
         item: int = 0,
         token: int | None = None,
         targets: Tensor | Sequence[int] | None = None,
+        parents: Tensor | Sequence[int] | None = None,
         compare: Trace | tuple[Trace, LoopedTransformer] | None = None,
         labels: Sequence[str] | None = None,
         answer_names: Sequence[str] | None = None,
     ):
         runs = _runs(trace, model, compare, item)
         loops, layers, tokens, _ = runs["main"].states.shape
-        labels = _labels(trace, item) if labels is None else [str(label) for label in labels]
+        if labels is None:
+            labels = _labels(trace, item, own=parents is not None)
+        labels = [str(label) for label in labels]
         if len(labels) != tokens:
             raise ValueError(f"labels names {len(labels)} tokens: this run has {tokens}")
         if token is not None:
             _check_token(token, tokens)
-        told = Answers({}, [], 0, _targets(targets, item, tokens))
+        told = Answers({}, [], 0, _of_item("targets", targets, item, tokens))
+        parents = _of_item("parents", parents, item, tokens)
         if model is not None:
             told = answers(runs, told.targets, answer_names)
 
@@ -113,6 +122,7 @@ class LoopMicroscope(Stepper):
             classes=told.classes,
             targets=told.targets,
             attention_max=None if patterns is None else largest_weights(patterns),
+            forest=None if parents is None else lay_out(parents, labels),
         )
         if token is None:
             token = np.nan_to_num(numbers["main.distance"][1, -1], nan=-99).argmax()
@@ -140,7 +150,9 @@ class LoopMicroscope(Stepper):
         loop, loops, token, label; points [layer][2] (None at loop 0), start [2]; distance, step
         [layer], relative to the state's length; answers [token] (names), probability [token],
         right (count, with targets), kept (answers equal to the last loop's); attention
-        [token][token] or None; ghost: None or {"run", "loop", "points", "answers"}; words.
+        [token][token] or None; forest: None or, for each node, {"label", "depth", "parent" (its
+        label), "answer", "right", "colour"}; ghost: None or {"run", "loop", "points", "answers"};
+        words.
         """
         loop, token, numbers = self.checked_loop(loop), self.token, self.numbers
         state = {
@@ -155,6 +167,7 @@ class LoopMicroscope(Stepper):
             "attention": self._pattern(loop),
         }
         state |= self._told("main", loop)
+        state["forest"] = self._forest(loop, state["answers"])
         ghost = self._ghost(loop)
         state["ghost"] = None
         if ghost is not None:
@@ -168,11 +181,15 @@ class LoopMicroscope(Stepper):
         """What this loop (or another) shows, in words; the line under the picture."""
         return self.picture_state(loop)["words"]
 
-    def film_strip(self, loops: Sequence[int] = (1, 2, 4, 8, 16)):
-        """The microscope at a few loops as one still picture with alt text (a plots.Picture)."""
-        from looplab.widgets.strip import microscope_strip
+    def film_strip(self, loops: Sequence[int] = (1, 2, 4, 8, 16), states: bool = False):
+        """The microscope at a few loops as one still picture with alt text (a plots.Picture).
 
-        return microscope_strip(self, loops)
+        With `parents`, the forest at each loop; with `states`, the token's path below it as well.
+        """
+        from looplab.widgets.strip import forest_strip, microscope_strip
+
+        drawn = self.meta.forest is not None and self.meta.names  # no names without a model
+        return forest_strip(self, loops, states) if drawn else microscope_strip(self, loops)
 
     def _points(self, who: str, loop: int) -> list | None:
         points = self.numbers[f"{who}.points"]
@@ -199,13 +216,38 @@ class LoopMicroscope(Stepper):
         answer, probability = self._likeliest(who, loop)
         last = meta.loops if who == "main" else meta.other_loops
         final, _ = self._likeliest(who, last)
-        right = None if meta.targets is None else int((answer == meta.targets).sum())
+        right = self._right(loop, who)
         return {
             "answers": [meta.names[a] for a in answer],
             "probability": probability.tolist(),
-            "right": right,
+            "right": None if right is None else int(right.sum()),
             "kept": int((answer == final).sum()),
         }
+
+    def _forest(self, loop: int, answers: list[str] | None) -> list[dict] | None:
+        forest, labels = self.meta.forest, self.meta.labels
+        if forest is None or answers is None:
+            return None
+        right = self._right(loop)
+        return [
+            {
+                "label": labels[token],
+                "depth": forest.spots[token][1],
+                "parent": labels[forest.parents[token]],
+                "answer": answer,
+                "right": None if right is None else bool(right[token]),
+                "colour": forest.colours.get(answer, forest.other),
+            }
+            for token, answer in enumerate(answers)
+        ]
+
+    def _right(self, loop: int, who: str = "main") -> np.ndarray | None:
+        """Which answers are right [token]; None without targets."""
+        return (
+            None
+            if self.meta.targets is None
+            else self._likeliest(who, loop)[0] == self.meta.targets
+        )
 
     def _ghost(self, loop: int) -> tuple[str, int, str] | None:
         if self.held_loop is not None:
@@ -220,6 +262,14 @@ class LoopMicroscope(Stepper):
             return f"{told['right']} of {tokens} answers are right"
         return f"{told['kept']} of {tokens} answers are the final ones"
 
+    def _name(self, token: int) -> str:
+        label, forest = self.meta.labels[token], self.meta.forest
+        if forest is None:
+            return f"Token {label}"
+        depth = forest.spots[token][1]
+        steps = f"{depth} step{'s' if depth > 1 else ''} below its root"
+        return f"Node {label}, {steps if depth else 'a root'},"
+
     def _words(self, state: dict) -> str:
         """The same sentence as js/microscope/words.js; a browser test holds the two together."""
         meta, loop, loops, token = self.meta, state["loop"], state["loops"], state["token"]
@@ -229,11 +279,9 @@ class LoopMicroscope(Stepper):
             answer, p = state["answers"][token], percent(state["probability"][token])
             verdict = ""
             if meta.targets is not None:
-                wanted = meta.targets[token]
-                got, _ = self._likeliest("main", loop)
-                right = got[token] == wanted
-                verdict = ", which is right" if right else f"; right is {meta.names[wanted]}"
-            said.append(f"Token {state['label']} answers {answer} ({p}){verdict}.")
+                right = f"; right is {meta.names[meta.targets[token]]}"
+                verdict = ", which is right" if self._right(loop)[token] else right
+            said.append(f"{self._name(token)} answers {answer} ({p}){verdict}.")
         distance = state["distance"][-1]
         if loop == loops:
             said.append("This last loop stands for the fixed point.")
@@ -268,25 +316,27 @@ def _runs(
     return runs
 
 
-def _labels(trace: Trace, item: int) -> list[str]:
+def _labels(trace: Trace, item: int, own: bool) -> list[str]:
+    """The numbers of each token; only the first, a node's own label, where `own` is true."""
     return [
-        ",".join(map(str, token)) if isinstance(token, list) else str(token)
+        ",".join(map(str, token[:1] if own else token)) if isinstance(token, list) else str(token)
         for token in trace.tokens[item].tolist()
     ]
 
 
-def _targets(targets, item: int, tokens: int) -> list[int] | None:
-    if targets is None:
+def _of_item(name: str, values, item: int, tokens: int) -> list[int] | None:
+    """One whole number for each token, given for the whole batch or for this sequence."""
+    if values is None:
         return None
-    targets = torch.as_tensor(targets)
-    if targets.dim() == 2:
-        targets = targets[item]
-    if targets.shape != (tokens,):
+    values = torch.as_tensor(values)
+    if values.dim() == 2:
+        values = values[item]
+    if values.shape != (tokens,):
         raise ValueError(
-            f"targets have shape {list(targets.shape)}: expected [batch, token] or [token] "
+            f"{name} have shape {list(values.shape)}: expected [batch, token] or [token] "
             f"with {tokens} tokens"
         )
-    return targets.tolist()
+    return values.tolist()
 
 
 def _check_token(token: int, tokens: int):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from looplab import plots
+from looplab.widgets.forest import draw_forest, forest_key, panel_size
 
 
 def frame_strip(stepper, loops: Sequence[int]):
@@ -74,30 +75,15 @@ def microscope_strip(microscope, loops: Sequence[int]):
     """A LoopMicroscope at some loops: the token's path so far, and every token's answer."""
     meta = microscope.meta
     loops = [loop for loop in loops if 1 <= loop <= meta.last]
-    token = microscope.token
     lens = "main.answers" in microscope.numbers
     rows = 2 if lens else 1
     with plots.drawing(
         2.2 * len(loops), 2.3 * rows + 0.3, columns=len(loops), rows=rows, squeeze=False
     ) as (figure, grid):
-        left, right, low, high = meta.extent[token]
-        edge = 0.08 * max(right - left, high - low)  # room for the markers
-        path = microscope.numbers["main.points"][:, :, token]  # [loop, layer, 2]
+        key = _paths(grid[0], microscope, loops)
+        figure.legend(handles=key, loc="outside lower center", ncols=len(key), fontsize=8)
         for panel, loop in zip(grid[0], loops, strict=True):
-            so_far = path[:loop].reshape(-1, 2)
-            panel.plot(so_far[:, 0], so_far[:, 1], color="0.75", linewidth=0.8)
-            for layer in range(path.shape[1]):
-                panel.plot(
-                    *path[loop - 1, layer],
-                    marker=plots.MARKERS[layer % 7],
-                    color=plots.PALETTE[layer % 7],
-                    linestyle="",
-                    label=f"layer {layer + 1}",
-                )
-            panel.set(xlim=(left - edge, right + edge), ylim=(low - edge, high + edge))
-            panel.set(xticks=[], yticks=[])
             panel.set_title(f"loop {loop}", fontsize=10)
-        grid[0][0].set_ylabel(f"states of token {meta.labels[token]}", fontsize=8)
         if lens:
             for panel, loop in zip(grid[1], loops, strict=True):
                 panel.imshow(microscope.numbers["main.answers"][loop], cmap="Blues", vmin=0, vmax=1)
@@ -107,10 +93,78 @@ def microscope_strip(microscope, loops: Sequence[int]):
                 panel.grid(False)
             told = "token by answer" + (", x right" if meta.targets else "")
             grid[1][0].set_ylabel(told, fontsize=8)
-        handles, labels = grid[0][-1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     alt = f"{meta.title}. " + " ".join(microscope.describe(loop) for loop in loops)
     return plots.Picture(figure, alt, {"loops": loops})
+
+
+def forest_strip(microscope, loops: Sequence[int], states: bool):
+    """A LoopMicroscope at some loops: its forest with every node's answer; `states`: paths too."""
+    meta, forest = microscope.meta, microscope.meta.forest
+    loops = [loop for loop in loops if 1 <= loop <= meta.last]
+    told = [microscope.picture_state(loop)["forest"] for loop in loops]
+    size = panel_size(forest, 2.6, 3.6)
+    heights = [size[1], 2.0] if states else [size[1]]
+    with plots.drawing(
+        max(size[0], 1.8) * len(loops),
+        sum(heights) + 0.8,
+        columns=len(loops),
+        rows=len(heights),
+        squeeze=False,
+        height_ratios=heights,
+    ) as (figure, grid):
+        for panel, loop, nodes in zip(grid[0], loops, told, strict=True):
+            draw_forest(panel, forest, nodes, size, chosen=microscope.token if states else None)
+            panel.set_title("\n".join([f"loop {loop}", *_right(nodes)]), fontsize=10)
+        key = forest_key(forest, judged=meta.targets is not None)
+        if states:
+            key += _paths(grid[1], microscope, loops)
+        figure.legend(handles=key, loc="outside lower center", ncols=min(len(key), 6), fontsize=9)
+    words = " ".join(
+        f"Loop {loop}: {_told(nodes)}." for loop, nodes in zip(loops, told, strict=True)
+    )
+    return plots.Picture(figure, f"{meta.title}, drawn as trees. {words}", {"loops": loops})
+
+
+def _right(nodes: list[dict]) -> list[str]:
+    """How many answers are right, in words; nothing where nobody judges them."""
+    if nodes[0]["right"] is None:
+        return []
+    return [f"{sum(node['right'] for node in nodes)} of {len(nodes)} right"]
+
+
+def _told(nodes: list[dict]) -> str:
+    """How many answers are right and what the others are; all answers where nobody judges them."""
+    rest = [
+        f"{node['label']} (depth {node['depth']}) answers {node['answer']}"
+        for node in nodes
+        if not node["right"]
+    ]
+    return "; ".join([*_right(nodes), *rest])
+
+
+def _paths(panels, microscope, loops: Sequence[int]) -> list:
+    """Where each layer's state of the chosen token is, and the way to it, one panel for a loop.
+
+    Returns the legend's entries.
+    """
+    left, right, low, high = microscope.meta.extent[microscope.token]
+    edge = 0.08 * max(right - left, high - low)  # room for the markers
+    path = microscope.numbers["main.points"][:, :, microscope.token]  # [loop, layer, 2]
+    for panel, loop in zip(panels, loops, strict=True):
+        so_far = path[:loop].reshape(-1, 2)
+        panel.plot(so_far[:, 0], so_far[:, 1], color="0.75", linewidth=0.8)
+        for layer in range(path.shape[1]):
+            panel.plot(
+                *path[loop - 1, layer],
+                marker=plots.MARKERS[layer % 7],
+                color=plots.PALETTE[layer % 7],
+                linestyle="",
+                label=f"layer {layer + 1}",
+            )
+        panel.set(xlim=(left - edge, right + edge), ylim=(low - edge, high + edge))
+        panel.set(xticks=[], yticks=[])
+    panels[0].set_ylabel(f"states of token {microscope.meta.labels[microscope.token]}", fontsize=8)
+    return panels[-1].get_legend_handles_labels()[0]
 
 
 def plane_strip(stepper, frames: Sequence[int]):
