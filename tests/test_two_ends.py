@@ -27,7 +27,7 @@ from looplab.course.exercises.notebook_end import as_message, hide_checks, let_g
 from looplab.course.grading.grader_end import GraderEnd, InNotebook, as_error
 from looplab_nbval.cause import Cause
 
-CHAPTERS = [source.name[:2] for source in build.sources()]
+CHAPTERS = sorted({build.number(source)[:2] for source in build.sources()})
 TASKS = [task for number in CHAPTERS for task in exercises(number)]
 
 

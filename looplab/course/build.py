@@ -79,15 +79,26 @@ def main(arguments: list[str]) -> int:
 
 
 def sources() -> list[Path]:
-    return sorted((ROOT / "chapters" / "source").glob("[0-9][0-9]_*.py"))
+    """All sources in the order of the chapters; of one in two halves, 05 comes before 05b."""
+    found = (ROOT / "chapters" / "source").glob("[0-9][0-9]*_*.py")
+    return sorted(source for source in found if re.match(r"\d\d[a-z]?_", source.name))
 
 
-def find(number: str) -> Path:
+def number(source: Path) -> str:
+    """How a chapter is called, from the name of its source or notebook.
+
+    >>> number(Path("03_watch_fixed_points_form.py")), number(Path("05b_fast_slow_or_never.ipynb"))
+    ('03', '05b')
+    """
+    return source.name.partition("_")[0]
+
+
+def find(wanted: str) -> Path:
     for source in sources():
-        if source.name.startswith(f"{number}_"):
+        if number(source) == wanted:
             return source
-    known = ", ".join(source.name[:2] for source in sources())
-    raise SystemExit(f"no chapter {number!r}: known are {known}")
+    known = ", ".join(map(number, sources()))
+    raise SystemExit(f"no chapter {wanted!r}: known are {known}")
 
 
 def target(source: Path, edition: str) -> Path:

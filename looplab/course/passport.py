@@ -3,8 +3,9 @@
     passport.save()       writes looplab-passport.json here, and shows a link to download it
     passport.restore()    in a later session: writes the chapters anew, with the answers in them
 
-A passport holds what was checked: each answer's source and whether it passed. Saving into a file
-that exists adds to it, and two passports are joined by restoring both; no answer is ever dropped.
+A passport holds what was checked: each answer's source and whether it passed; and the models that
+the learner trained, the latest of each name. Saving into a file that exists adds to it, and two
+passports are joined by restoring both; no answer is ever dropped.
 """
 
 import base64
@@ -41,7 +42,19 @@ class Answer:
 
 Answers = dict[str, tuple[Answer, ...]]  # exercise -> different answers, the best first
 
+
+@dataclass(frozen=True)
+class Model:
+    """Weights that the learner trained."""
+
+    weights: str  # a safetensors file in base64
+    when: str  # ISO 8601, in UTC
+
+
+Models = dict[str, Model]
+
 _kept: Answers = {}  # this kernel's
+_models: Models = {}
 
 
 def keep(id: str, passed: bool):
@@ -49,10 +62,28 @@ def keep(id: str, passed: bool):
     source = _last_cell_with(id)
     if source is None:
         return
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    now = _now()
     # What this kernel saw fail before has been overtaken.
     before = tuple(answer for answer in _kept.get(id, ()) if answer.passed)
     _kept.update(merge({id: before}, {id: (Answer(source, passed, now),)}))
+
+
+def keep_model(name: str, weights: bytes):
+    """Remember a trained model: the bytes of a safetensors file."""
+    _models[name] = Model(base64.b64encode(weights).decode(), _now())
+
+
+def here() -> tuple[Answers, Models]:
+    """All answers and models that this kernel kept or a passport beside the notebook has.
+
+    Files that are no passport are passed over.
+    """
+    answers, models = [_kept], [_models]
+    for path in _beside():
+        with contextlib.suppress(PassportError):
+            answers.append(read(path))
+            models.append(read_models(path))
+    return merge(*answers), _latest(*models)
 
 
 def merge(*passports: Answers) -> Answers:
@@ -76,7 +107,33 @@ def merge(*passports: Answers) -> Answers:
 
 def read(path: str | Path) -> Answers:
     """The answers in a file. Raises PassportError for one that is no passport."""
-    path = Path(path)
+    path, data = Path(path), _open(Path(path))
+    try:
+        found = {id: tuple(map(_answer, each)) for id, each in data["answers"].items()}
+        if not all(re.fullmatch(r"\d\d\.\d+", id) for id in found):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        told = f"{path} is a damaged passport: its answers are not as passport.save() writes them"
+        raise PassportError(f"{told}. Use another copy of it, if you have one") from None
+    return merge(found)
+
+
+def read_models(path: str | Path) -> Models:
+    """The models in a file, by name. Raises PassportError for one that is no passport."""
+    path, data = Path(path), _open(Path(path))
+    try:
+        found = {str(name): Model(**each) for name, each in data.get("models", {}).items()}
+        for model in found.values():
+            base64.b64decode(model.weights, validate=True)
+            datetime.fromisoformat(model.when)
+    except (TypeError, ValueError, AttributeError):
+        told = f"{path} is a damaged passport: its models are not as passport.save() writes them"
+        raise PassportError(f"{told}. Use another copy of it, if you have one") from None
+    return found
+
+
+def _open(path: Path) -> dict:
+    """What a passport's file holds, with its answers and models unread."""
     try:
         if path.stat().st_size > LARGEST:
             raise PassportError(f"{path} is too large for a passport, which has a few kilobytes")
@@ -93,14 +150,7 @@ def read(path: str | Path) -> Answers:
             f"{path} has version {data.get('version')!r}, and this looplab reads {VERSION}: "
             "update the course, or use the looplab that wrote it"
         )
-    try:
-        found = {id: tuple(map(_answer, each)) for id, each in data["answers"].items()}
-        if not all(re.fullmatch(r"\d\d\.\d+", id) for id in found):
-            raise ValueError
-    except (KeyError, TypeError, ValueError, AttributeError):
-        told = f"{path} is a damaged passport: its answers are not as passport.save() writes them"
-        raise PassportError(f"{told}. Use another copy of it, if you have one") from None
-    return merge(found)
+    return data
 
 
 def save(path: str | Path = NAME) -> "Shown":
@@ -111,13 +161,15 @@ def save(path: str | Path = NAME) -> "Shown":
     """
     path = Path(path)
     answers = merge(read(path) if path.exists() else {}, _kept)
-    if not answers:
+    models = _latest(read_models(path) if path.exists() else {}, _models)
+    if not answers and not models:
         return Shown("Nothing to keep yet: run an answer's cell and its check first.")
     text = json.dumps(
         {
             "format": FORMAT,
             "version": VERSION,
             "answers": {id: [asdict(one) for one in each] for id, each in answers.items()},
+            "models": {name: asdict(model) for name, model in models.items()},
         },
         indent=1,
     )
@@ -129,7 +181,7 @@ def save(path: str | Path = NAME) -> "Shown":
             "passport.save('somewhere/else.json')"
         ) from None
     return Shown(
-        f"{path}: {_counted(answers)}\n{_table(answers)}\n"
+        f"{path}: {_counted(answers)}{_trained(models)}\n{_table(answers)}\n"
         "Download it and keep it. In a later session, put it beside the notebooks and run\n"
         "passport.restore()",
         {path.name: text},
@@ -142,7 +194,7 @@ def restore(*paths: str | Path) -> "Shown":
     Without a path: all files here that are called looplab-passport*.json, joined. The new notebooks
     are called NN_slug-restored.ipynb; no file is overwritten. Raises PassportError.
     """
-    found = paths or sorted(Path().glob(f"{Path(NAME).stem}*.json"))
+    found = paths or _beside()
     if not found:
         raise PassportError(
             f"there is no {NAME} in {Path.cwd()}: put the file that passport.save() gave you there "
@@ -151,16 +203,21 @@ def restore(*paths: str | Path) -> "Shown":
     answers = merge(*(read(path) for path in found))
     written, lines = {}, []
     for chapter in sorted({id[:2] for id in answers}):
-        template = _chapter(chapter, CHAPTERS)
-        if template is None:
+        templates = _notebooks(chapter, CHAPTERS)
+        if not templates:
             lines.append(f"chapter {chapter} is not in this copy of the course: update it")
             continue
-        text = _fill(template, {id: a[0].source for id, a in answers.items() if id[:2] == chapter})
-        name = _write_new(template.stem, text)
-        written[name] = text
-        lines.append(f"wrote {name}: open it, and run all of its cells")
+        mine = {id: each[0].source for id, each in answers.items() if id[:2] == chapter}
+        for template, sources in _shared_out(mine, templates):
+            text = _fill(template, sources)
+            name = _write_new(template.stem, text)
+            written[name] = text
+            lines.append(f"wrote {name}: open it, and run all of its cells")
+    models = _latest(*(read_models(path) for path in found), _models)
     _kept.update(merge(_kept, answers))  # so that the next save() has them, wherever it writes to
-    told = f"{', '.join(map(str, found))}: {_counted(answers)}\n{_table(answers)}\n"
+    _models.update(models)
+    told = f"{', '.join(map(str, found))}: {_counted(answers)}{_trained(models)}\n"
+    told += f"{_table(answers)}\n"
     # A notebook on Colab's disk cannot be opened there: it is downloaded, and uploaded again.
     on_colab = "google.colab" in sys.modules
     if on_colab and written:
@@ -210,6 +267,29 @@ def _answer(read: dict) -> Answer:
     return answer
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _beside() -> list[Path]:
+    """Passports in the notebook's folder."""
+    return sorted(Path().glob(f"{Path(NAME).stem}*.json"))
+
+
+def _latest(*several: Models) -> Models:
+    """Of each name the model trained last."""
+    found: Models = {}
+    for models in several:
+        for name, model in models.items():
+            if name not in found or model.when >= found[name].when:
+                found[name] = model
+    return found
+
+
+def _trained(models: Models) -> str:
+    return f", and your trained {' and '.join(sorted(models))}" if models else ""
+
+
 def _counted(answers: Answers) -> str:
     passed = sum(each[0].passed for each in answers.values())
     return f"{len(answers)} {'answer' if len(answers) == 1 else 'answers'}, {passed} passed"
@@ -231,19 +311,39 @@ def _table(answers: Answers) -> str:
 
 
 def _exercises(chapter: str) -> set[str]:
-    """The exercises that a chapter of this course has, as its solved notebook marks them."""
+    """The exercises that a chapter of this course has, as its solved notebooks mark them."""
+    return {id for solved in _notebooks(chapter, CHAPTERS / "solved") for id in _marked(solved)}
+
+
+def _marked(notebook: Path) -> set[str]:
+    """The exercises that a notebook marks; none where it cannot be read."""
     found = set()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if solved := _chapter(chapter, CHAPTERS / "solved"):
-            for cell in json.loads(solved.read_text(encoding="utf-8"))["cells"]:
-                found.update(re.findall(MARK, "".join(cell["source"]), re.M))
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            found.update(re.findall(MARK, "".join(cell["source"]), re.M))
     return found
 
 
-def _chapter(number: str, folder: Path) -> Path | None:
-    there = folder.glob(f"{number}_*.ipynb")
-    found = [path for path in there if "-restored" not in path.stem]
-    return found[0] if len(found) == 1 else None
+def _notebooks(number: str, folder: Path) -> list[Path]:
+    """The notebooks of a chapter: one, or two (05_ and 05b_) where it stands in two halves."""
+    halves: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(f"{number}*_*.ipynb")):
+        half = path.name.partition("_")[0]
+        if re.fullmatch(r"\d\d[a-z]?", half) and "-restored" not in path.stem:
+            halves.setdefault(half, []).append(path)
+    return [found[0] for found in halves.values() if len(found) == 1]
+
+
+def _shared_out(sources: dict[str, str], templates: list[Path]):
+    """(notebook, its answers) of a chapter; an answer without a cell goes to the first."""
+    homes = {}
+    for template in reversed(templates):
+        for place in (CHAPTERS / "solved" / template.name, template):
+            homes |= dict.fromkeys(_marked(place), template)
+    for template in templates:
+        mine = {i: s for i, s in sources.items() if homes.get(i, templates[0]) == template}
+        if mine:
+            yield template, mine
 
 
 def _fill(template: Path, sources: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ returns the numbers that a grader compares:
 `solution` reads looplab's own answer from the chapter's source, so that it is written once.
 """
 
-from looplab.course.exercises.catalogue import Exercise, exercise, exercises
+from looplab.course.exercises.catalogue import Exercise, exercise, exercises, exercises_in
 from looplab.course.exercises.checking import CheckFailed, check, scoreboard, whose
 from looplab.course.exercises.judging import judge
 from looplab.course.exercises.probing import (
@@ -52,6 +52,7 @@ __all__ = [
     "check",
     "exercise",
     "exercises",
+    "exercises_in",
     "expect_close",
     "expect_number",
     "expect_tensor",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from looplab.course.exercises.solutions import answered_in
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -21,11 +23,27 @@ class Exercise:
 
 
 def exercises(chapter: str) -> list[Exercise]:
-    """The exercises of a chapter such as "03"; ValueError for a chapter without any."""
+    """The exercises of a chapter such as "03", those of both halves of one that stands in two.
+
+    Raises ValueError for a chapter without any.
+    """
     try:
         return import_module(f"looplab.course.exercises.ch{chapter}").EXERCISES
     except ModuleNotFoundError:
         raise ValueError(f"chapter {chapter!r} has no exercises: is the number right?") from None
+
+
+def exercises_in(notebook: str) -> list[Exercise]:
+    """The exercises that stand in one notebook: "05" and "05b" are the halves of chapter 05.
+
+    >>> [task.id for task in exercises_in("00")]
+    ['00.1', '00.2']
+    """
+    there = answered_in(notebook)
+    return sorted(
+        (task for task in exercises(notebook[:2]) if task.id in there),
+        key=lambda task: there.index(task.id),
+    )
 
 
 def exercise(id: str) -> Exercise:

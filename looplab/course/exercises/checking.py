@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from looplab.course import passport
-from looplab.course.exercises.catalogue import exercise, exercises
+from looplab.course.exercises.catalogue import exercise, exercises_in
 from looplab.course.exercises.judge_socket import grader_address
 from looplab.course.exercises.judging import SECONDS, Verdict, judge, say
 from looplab.course.exercises.kinds import in_the_kind_of
@@ -67,10 +67,10 @@ def whose(id: str) -> str:
 
 
 class Scoreboard:
-    """Whose code the chapter ran on."""
+    """Whose code the notebook ran on."""
 
-    def __init__(self, chapter: str):
-        self.rows = [(task.id, task.title, whose(task.id)) for task in exercises(chapter)]
+    def __init__(self, notebook: str):
+        self.rows = [(task.id, task.title, whose(task.id)) for task in exercises_in(notebook)]
 
     def __repr__(self):
         mine = sum(who == "yours" for _, _, who in self.rows)
@@ -80,9 +80,9 @@ class Scoreboard:
         return "\n".join(lines)
 
 
-def scoreboard(chapter: str) -> Scoreboard:
-    """Which exercises of this chapter ran on the learner's code, and which on looplab's."""
-    return Scoreboard(chapter)
+def scoreboard(notebook: str) -> Scoreboard:
+    """Which exercises of this notebook, "03" or "05b", ran on the learner's code."""
+    return Scoreboard(notebook)
 
 
 def _show(line: str, id: str, verdict: Verdict):

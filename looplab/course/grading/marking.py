@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
-from looplab.course.build import ROOT
-from looplab.course.exercises import exercises, judge
+from looplab.course.build import ROOT, number
+from looplab.course.exercises import exercises_in, judge
 from looplab.course.exercises.judging import Verdict
 from looplab.course.grading.running import Limits, Ran, run
 from looplab.course.grading.submission import (
+    CHAPTER,
     Submission,
     Unreadable,
     is_stub,
@@ -93,24 +95,51 @@ def grade(
         submission = read(file)
     except Unreadable as error:
         return Report(name, printable(student_of(file)), "", problem=str(error))
-    key = key_of(submission.chapter)
-    if key is None:
+    keys = keys_to(submission)
+    if not keys:
         problem = "none of the course's chapters is recognised in it"
         return Report(name, submission.student, submission.chapter, problem=problem)
-    own_answers_pass(submission.chapter, seed)
-    marking = Marking(nbformat.read(key, as_version=4), submission, seed, limits, tuple(hidden))
-    return Report(name, submission.student, submission.chapter, marking.rows())
+    rows = ()
+    for notebook, key in keys.items():
+        own_answers_pass(notebook, seed)
+        part = replace(submission, chapter=notebook)
+        rows += Marking(key, part, seed, limits, tuple(hidden)).rows()
+    return Report(name, submission.student, next(iter(keys)), rows)
 
 
-def key_of(chapter: str) -> Path | None:
-    """The solved notebook of a chapter such as "03"."""
-    return next(iter(sorted(SOLVED.glob(f"{chapter}_*.ipynb"))), None) if chapter else None
+def keys_of(chapter: str) -> dict[str, Path]:
+    """The solved notebooks of a chapter such as "03"; chapter 05 stands in two, 05 and 05b."""
+    found = sorted(SOLVED.glob(f"{chapter[:2]}*_*.ipynb")) if chapter else []
+    return {number(path): path for path in found if CHAPTER.fullmatch(number(path))}
+
+
+def keys_to(submission: Submission) -> dict[str, Any]:
+    """The solved notebooks that hold the submission's exercises, read.
+
+    It is one, but for a notebook from before its chapter was divided: that has both halves' cells.
+    """
+    keys = {
+        name: nbformat.read(path, as_version=4)
+        for name, path in keys_of(submission.chapter).items()
+    }
+    named = {*submission.answers, *submission.notes}
+    holding = {name: key for name, key in keys.items() if named & checked_in(key).keys()}
+    return holding or {name: key for name, key in keys.items() if name == submission.chapter}
+
+
+def checked_in(key) -> dict[str, str]:
+    """Exercise -> what its answer defines, as in `name = check("03.1", name)`."""
+    return {
+        cell.metadata["looplab"]["ex"]: cell.source.split("=")[0].strip()
+        for cell in key.cells
+        if role(cell) == "check"
+    }
 
 
 @functools.lru_cache(maxsize=64)
-def own_answers_pass(chapter: str, seed: int):
+def own_answers_pass(notebook: str, seed: int):
     """Raise Unsound unless looplab's own answers pass with the inputs of this seed."""
-    for task in exercises(chapter):
+    for task in exercises_in(notebook):
         verdict = judge(task, task.reference, seed)
         if verdict.kind != "passed":
             raise Unsound(f"looplab's own answer to {task.id} fails here: {verdict.mistake}")
@@ -123,11 +152,7 @@ class Marking:
         self.key, self.submission = key, submission
         self.brief = without_explorations(key)
         self.given = {"seed": seed, "limits": limits, "hidden": hidden}
-        self.names = {  # exercise -> what it defines: `name = check("03.1", name)`
-            cell.metadata["looplab"]["ex"]: cell.source.split("=")[0].strip()
-            for cell in key.cells
-            if role(cell) == "check"
-        }
+        self.names = checked_in(key)
 
     def rows(self) -> tuple[Row, ...]:
         rows, answers = {}, {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from looplab.basics.writing import in_one_stroke, write_text
 from looplab.course.build import ROOT
 from looplab.course.exercises import exercise, exercises
-from looplab.course.grading.marking import Report, Row, key_of
+from looplab.course.grading.marking import Report, Row, keys_of
 
 RESULTS = ("passed", "not yet", "not attempted", "error")
 WIDTHS = (8, 9, 15, 7)
@@ -30,17 +30,18 @@ def digest(file: Path) -> str:
 def course_digest(chapter: str) -> str:
     """Changes when something does that a chapter's marks depend on: then they are stale.
 
-    That is its solved notebook, its source with the reference answers, the trained models, and all
-    code but the checks of other chapters: probes compute with the whole library.
+    That is its solved notebook (of a chapter in two halves both: an old submission is marked with
+    both), its source with the reference answers, the trained models, and all code but the checks of
+    other chapters: probes compute with the whole library.
     """
     found = hashlib.sha256()
-    if key := key_of(chapter):
+    if keys := list(keys_of(chapter).values()):
         checks = ROOT / "looplab" / "course" / "exercises"
-        parts = [key, ROOT / "chapters" / "source" / f"{key.stem}.py"]
+        parts = [*keys, *(ROOT / "chapters" / "source" / f"{key.stem}.py" for key in keys)]
         parts += sorted((ROOT / "data" / "checkpoints").glob("*"))
         for package in ("looplab", "looplab_nbval"):
             parts += sorted((ROOT / package).rglob("*.py"))
-        others = set(checks.glob("ch??.py")) - {checks / f"ch{chapter}.py"}
+        others = set(checks.glob("ch??.py")) - {checks / f"ch{chapter[:2]}.py"}
         for part in parts:
             if part.is_file() and part not in others:
                 found.update(f"{part.relative_to(ROOT).as_posix()}\0".encode())
@@ -172,8 +173,10 @@ def summary(reports: list[Report]) -> str:
         head = f"chapter {chapter}, {count}"
         titles = "".join(f"{result:>{w}}" for result, w in zip(RESULTS, WIDTHS, strict=True))
         told.append(f"\n{head:42s}{titles}")
-        for task in exercises(chapter):
+        for task in exercises(chapter[:2]):
             rows = [row for report in mine for row in report.rows if row.exercise == task.id]
+            if not rows:  # it stands in the chapter's other half
+                continue
             counts = Counter(row.result for row in rows)
             numbers = [f"{counts[one]:{w}d}" for one, w in zip(RESULTS, WIDTHS, strict=True)]
             told.append(f"  {task.id}  {task.title:33.33s}{''.join(numbers)}")

@@ -11,6 +11,7 @@ import nbformat
 from nbformat import reader
 
 MARK = re.compile(r"^# exercise (\d\d\.\d+)[ \t\r]*$", re.M)
+CHAPTER = re.compile(r"\d\d[a-z]?")  # 05b is the second half of 05
 STUDENT = re.compile(r"^# student:(.*)$", re.M)
 STUB_LINE = re.compile(r"^[^#\n]*\btodo\(\) *# replace this line", re.M)
 LARGEST = 200_000  # characters of one answer
@@ -23,7 +24,11 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Submission:
-    """What a notebook says: the chapter ("" if none is recognised), the student, the answers."""
+    """What a notebook says: the chapter ("" if none is recognised), the student, the answers.
+
+    `chapter` is the number that most of its exercises have, "05" for either half of chapter 05; of
+    a notebook without exercises what it says of itself, "05b".
+    """
 
     chapter: str
     student: str
@@ -75,7 +80,7 @@ def _submission(path: Path, notebook) -> Submission:
     chapter = counts.most_common(1)[0][0] if counts else said
     named = [name.strip() for cell in cells for name in STUDENT.findall(_source(cell))]
     student = next((printable(name)[:200] for name in named if name), printable(student_of(path)))
-    return Submission(chapter if re.fullmatch(r"\d\d", chapter) else "", student, answers, notes)
+    return Submission(chapter if CHAPTER.fullmatch(chapter) else "", student, answers, notes)
 
 
 def student_of(path: Path) -> str:
@@ -84,7 +89,8 @@ def student_of(path: Path) -> str:
     >>> student_of(Path("class/ada.ipynb")), student_of(Path("class/ada/03_watch.ipynb"))
     ('ada', 'ada')
     """
-    return path.parent.name if re.match(r"\d\d_", path.stem) and path.parent.name else path.stem
+    like_the_chapter = CHAPTER.fullmatch(path.stem.partition("_")[0]) and "_" in path.stem
+    return path.parent.name if like_the_chapter and path.parent.name else path.stem
 
 
 def printable(text: str) -> str:
