@@ -28,8 +28,9 @@ returns the numbers that a grader compares:
 """
 
 from looplab.course.exercises.catalogue import Exercise, exercise, exercises, exercises_in
-from looplab.course.exercises.checking import CheckFailed, check, scoreboard, whose
+from looplab.course.exercises.checking import CheckFailed, check, scoreboard
 from looplab.course.exercises.judging import judge
+from looplab.course.exercises.own_loop import keep_loop, my_loop
 from looplab.course.exercises.probing import (
     Mistake,
     NotAttempted,
@@ -40,6 +41,7 @@ from looplab.course.exercises.probing import (
     todo,
     watch,
 )
+from looplab.course.exercises.whose import whose
 from looplab_nbval.payload import MIME
 
 __all__ = [
@@ -57,6 +59,8 @@ __all__ = [
     "expect_number",
     "expect_tensor",
     "judge",
+    "keep_loop",
+    "my_loop",
     "scoreboard",
     "watch",
     "todo",
