@@ -33,7 +33,10 @@ class Parrot:
             self.at += 1
             return told
         told = self.answer(*arguments, **keywords)
-        if callable(told):  # an answer that makes a function
+        if isinstance(told, torch.nn.Module):  # an answer that is the class of a model
+            told = ParrotModel(told)
+            self.heard.append(told)
+        elif callable(told):  # an answer that makes a function
             told = Parrot(told)
             told.patterns = getattr(told.answer, "patterns", False)
             self.heard.append(told)
@@ -44,9 +47,25 @@ class Parrot:
     def learnt(self):
         self.at = 0
         for one in self.heard:
-            if isinstance(one, Parrot):
+            if isinstance(one, Parrot | ParrotModel):
                 one.learnt()
         return self
+
+
+class ParrotModel(torch.nn.Module):
+    """Has the layers of a model; what its methods return is listened to, then said again."""
+
+    def __init__(self, model):
+        super().__init__()
+        for name, layer in model.named_children():
+            self.add_module(name, layer)
+        self.encode, self.step, self.readout = map(
+            Parrot, (model.encode, model.step, model.readout)
+        )
+
+    def learnt(self):
+        for method in (self.encode, self.step, self.readout):
+            method.learnt()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)

@@ -41,6 +41,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from looplab import (
     LoopedConfig,
     LoopedTransformer,
+    adapt,
     checkpoints,
     grid,
     measure,
@@ -668,6 +669,145 @@ plots.cycle(
 # repeat the figure of Build 2. Does the loop rest sooner, later, or not at all? Change the mix from
 # half and half to nine tenths state and one tenth input. Which of the two changes mattered more,
 # and for more than one seed? Write down your guess first.
+
+# %% [markdown] id="ex6-card"
+# ## Build 4: a looped model of your own
+#
+# Time to put the parts together, and to keep the result. `MyLoop` is a whole model for
+# find-the-root: chapter 02 trains it, and the later chapters point their instruments at it. It has
+# three methods:
+#
+# - `encode`: a token has two labels, its own and its parent's, each a number from 0 to 11. Each of
+#   the two is looked up in **a table of its own** (`nn.Embedding`), and the two vectors are added;
+# - `step`: inject the input into the state (Build 2), then run the block (Build 1);
+# - `readout`: norm the state, and map it to one *logit* for each of the 12 labels.
+#
+# One block is enough, and 32 numbers in a state. All has to stand in this one cell, because it
+# travels with you: use nothing but `torch`, `nn` and `F`. What is still missing is an attribute
+# `blocks`, an `nn.ModuleList` of the layers that a pass runs, so that the instruments find them.
+#
+# One piece of advice, which is not checked: let the two matrices that write into the state (the
+# attention's `out_proj`, and the second of the MLP) start small, with a standard deviation of 0.02.
+# In a loop the same branch writes again and again. Large outputs throw the state about before
+# training has begun; with small ones a pass is at first hardly more than the mix, and the gradient
+# gets through many of them. PyTorch's own layers will do too, if you like: `blocks` may hold an
+# `nn.TransformerEncoderLayer`.
+#
+# **Exercise 01.6 · a looped model of your own** · hard · core · 15 minutes · *idea: block, loop,
+# input, answer: forty lines, and they are all there is*
+
+
+# %% id="own-model-answer" role="answer" ex="01.6"
+# exercise 01.6
+class MyBlock(nn.Module):
+    """One pre-norm layer: state [batch, token, width] -> the same shape."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        # --- solution
+        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, bias=False, batch_first=True)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        for out in (self.attention.out_proj, self.down):
+            nn.init.normal_(out.weight, std=0.02)
+        # --- stub
+        # todo()  # replace this line: two norms, attention, an MLP
+        # --- end
+
+    def forward(self, z):
+        # --- solution
+        seen = self.norm1(z)
+        z = z + self.attention(seen, seen, seen, need_weights=False)[0]
+        return z + self.down(F.gelu(self.up(self.norm2(z))))
+        # --- stub
+        # return todo()  # replace this line
+        # --- end
+
+
+class MyLoop(nn.Module):
+    """A looped model of one block for find-the-root: the state starts at zero."""
+
+    def __init__(self, labels=12, width=32, heads=2):
+        super().__init__()
+        # --- solution
+        self.own, self.parent = nn.Embedding(labels, width), nn.Embedding(labels, width)
+        self.mix = nn.Linear(2 * width, width, bias=False)
+        self.blocks = nn.ModuleList([MyBlock(width, heads)])
+        self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, labels, bias=False)
+        half = torch.eye(width) / 2
+        self.mix.weight.data = torch.cat((half, half), dim=1)  # half state, half input
+        # --- stub
+        # todo()  # replace this line: two tables, the mix, self.blocks, what the read-out needs
+        # --- end
+
+    def encode(self, tokens):
+        """The input: tokens [batch, token, 2] = (own label, parent's) -> [batch, token, width]."""
+        # --- solution
+        return self.own(tokens[..., 0]) + self.parent(tokens[..., 1])
+        # --- stub
+        # return todo()  # replace this line
+        # --- end
+
+    def step(self, z, x):
+        """One pass: state z and input x, both [batch, token, width] -> the next state."""
+        # --- solution
+        z = self.mix(torch.cat((z, x), dim=-1))
+        for block in self.blocks:
+            z = block(z)
+        return z
+        # --- stub
+        # return todo()  # replace this line
+        # --- end
+
+    def readout(self, z):
+        """The answers: state [batch, token, width] -> logits [batch, token, labels]."""
+        # --- solution
+        return self.head(self.norm(z))
+        # --- stub
+        # return todo()  # replace this line
+        # --- end
+
+
+# %% id="own-model-check" role="check" ex="01.6"
+MyLoop = check("01.6", MyLoop)
+
+# %% [markdown] id="ex6-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# You have written nearly all of it: the parts of <code>Block</code>, the two lines of 01.1, the
+# inner lines of 01.2. New are two <code>nn.Embedding(labels, width)</code> and a read-out.
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# <code>MyBlock</code> is the class of Build 1 with 01.1 as its <code>forward</code>. In
+# <code>MyLoop</code>, <code>__init__</code> makes two tables, a linear layer from twice the width
+# to the width, <code>self.blocks</code>, a norm and a linear layer to the labels. No loop stands
+# in it: <code>step</code> is one pass, and whoever runs the model calls it again and again.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# The fields of a token are <code>tokens[..., 0]</code> and <code>tokens[..., 1]</code>. A pass is
+# <code>z = self.mix(torch.cat((z, x), dim=-1))</code>, then <code>z = block(z)</code> for each
+# block of <code>self.blocks</code>. The read-out is a linear layer of a norm of <code>z</code>.
+# </details>
+#
+# [Solution](solved/01_loop_a_block.ipynb)
+
+# %% id="own-model-run"
+runs, rights = [], []
+for seed in range(3):
+    torch.manual_seed(seed)
+    mine = adapt(MyLoop())  # encode, step and readout in the dress of a looplab model
+    run = trace(mine, forests.tokens, 48)
+    runs.append(measure.relative_step(run.states).mean((1, 2, 3)))
+    rights.append((run.logits.argmax(-1) == forests.targets).float().mean().item())
+print(f"weights: {count_weights([mine])}")
+print("right answers, untrained:", ", ".join(f"{100 * right:.0f} %" for right in rights))
+picture = plots.lines_by_layer(
+    torch.stack(runs, dim=1),
+    "step / length of the state",
+    floor=1e-6,
+    names=[f"draw {seed}" for seed in range(3)],
+    first_loop=2,
+)
+plots.mark(picture, whose("01.6"))
 
 # %% [markdown] id="interpret"
 # ## Interpret

@@ -144,6 +144,31 @@ def random_stack(
     return model
 
 
+def random_runs(
+    norm: str,
+    injection: str,
+    seeds: Sequence[int],
+    inputs: Sequence[int] = (0,),
+    *,
+    depth: int = 3,
+    gain: float = 1.0,
+    tokens: int = 12,
+    loops: int = 128,
+) -> Tensor:
+    """Runs of random stacks, one stack for each seed: states [seed, run, loop, layer, token, width].
+
+    Every stack runs once for each of `inputs`: runs of one number share their random tokens, and
+    each run has a start of its own where the start is random. Names as in `random_stack`.
+
+    >>> random_runs("Huginn", "none", range(2), inputs=(0, 0, 1), tokens=4, loops=5).shape
+    torch.Size([2, 3, 5, 3, 4, 32])
+    """
+    stacks = [random_stack(norm, injection, depth, gain, seed) for seed in seeds]
+    ids = [[random_tokens(seed + 100 * n, tokens) for n in inputs] for seed in seeds]
+    states = run_together(stacks, torch.stack([torch.cat(each) for each in ids]), loops)
+    return states.movedim(3, 1)
+
+
 def random_tokens(seed: int, tokens: int) -> Tensor:
     """One random sequence, [1, token]."""
     return torch.randint(VOCAB, (1, tokens), generator=torch.Generator().manual_seed(seed))

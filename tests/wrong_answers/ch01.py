@@ -1,6 +1,9 @@
 """Typical wrong answers to chapter 01, and the hint each of them should get."""
 
 import torch
+from torch import nn
+
+from looplab.course.exercises.solutions import solution
 
 
 def through(residual=True, lost=False, norm=True, other=False, both=False, post=False):
@@ -72,6 +75,55 @@ def unit(a, b):
     return a.norm(dim=-1) + b.norm(dim=-1)
 
 
+Model = solution("01.6")
+
+
+class NotInjected(Model):
+    def step(self, z, x):
+        for block in self.blocks:
+            z = block(z)
+        return z
+
+
+class InjectedOnce(Model):
+    def step(self, z, x):
+        z = z if z.any() else self.mix(torch.cat((z, x), dim=-1))
+        for block in self.blocks:
+            z = block(z)
+        return z
+
+
+class Restarted(Model):
+    def step(self, z, x):
+        return super().step(torch.zeros_like(z), x)
+
+
+class OwnWeightsInEachLoop(Model):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Model().blocks[0] for _ in range(6))
+        self.loop = 0
+
+    def step(self, z, x):
+        self.loop += 1
+        return self.blocks[self.loop % 6](self.mix(torch.cat((z, x), dim=-1)))
+
+
+class OneTable(Model):
+    def __init__(self):
+        super().__init__()
+        self.parent = self.own
+
+
+class Ordered(Model):
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Embedding(12, 32)
+
+    def encode(self, tokens):
+        return super().encode(tokens) + self.place(torch.arange(tokens.shape[1]))
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "01.1": [
@@ -115,5 +167,13 @@ BANK = {
         (lambda a, b: torch.cosine_similarity(a, b, dim=-1), "cosine"),
         (lambda a, b: (a - b).norm() / (unit(a, b).norm() / 2), "one number"),
         (lambda a, b: 2 * (a - b).square().sum(-1) / unit(a, b), "squared"),
+    ],
+    "01.6": [
+        (NotInjected, "no difference to a pass: inject"),
+        (InjectedOnce, "while the state is zero, once"),
+        (Restarted, "carried on"),
+        (OwnWeightsInEachLoop, "the same weights"),
+        (OneTable, "same table"),
+        (Ordered, "order of the tokens"),
     ],
 }

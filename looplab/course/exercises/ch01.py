@@ -6,15 +6,19 @@ import torch
 from torch import nn
 
 from looplab.course.exercises.catalogue import Exercise
+from looplab.course.exercises.kinds import as_tensor
 from looplab.course.exercises.probing import (
     Mistake,
     agrees,
     ask,
     expect_close,
     expect_number,
+    expect_right,
     expect_tensor,
+    watch,
 )
 from looplab.course.exercises.solutions import solution
+from looplab.tasks import find_root
 
 
 class _Parts(nn.Module):
@@ -100,13 +104,9 @@ def through(answer, seed):
                 block.norm2(normed + block.mlp(normed))
             ),
         }
-        for mistake, wrong in named.items():
-            if agrees(result, wrong):
-                raise Mistake(mistake)
         right = after + block.mlp(block.norm2(after))
-        expect_close(
-            result, right, "the shape is right, but not what comes out of a pre-norm layer"
-        )
+        wrong = "the shape is right, but not what comes out of a pre-norm layer"
+        expect_right(result, right, named, wrong)
     return {"state": result}
 
 
@@ -174,12 +174,10 @@ def run_loop(answer, seed):
         "the state starts at zero here, not at the input": run(x),
         "the input is never injected": run(x, injected=False),
     }
-    for mistake, wrong in named.items():
-        if agrees(result, wrong):
-            raise Mistake(mistake)
     if agrees(result[-1], alone[-1]):
         raise Mistake("each block is looped by itself: a pass runs all blocks, and passes repeat")
-    expect_close(result, right, "the shape is right, but these are not the ends of the passes")
+    wrong = "the shape is right, but these are not the ends of the passes"
+    expect_right(result, right, named, wrong)
     return {"ends": result}
 
 
@@ -245,27 +243,30 @@ def gradient_by_pass(answer, seed):
     def loss(state):
         return (state - target).square().sum()
 
-    # The learner may need the weight to carry a gradient; ask copies what carries none.
+    # As in the chapter, where it is a model's: a copy of it is tied to it, unless detached.
+    weight.requires_grad_()
     result = expect_tensor(ask(answer, step, weight, z, loops, loss))
     right = solution("01.4")(step, weight, z, loops, loss)
     whole = right.sum(0)
     if result.shape == whole.shape:
         raise Mistake("one gradient for all passes: keep a row for each pass")
     result = expect_tensor(result, right.shape)
-    if agrees(result, whole.expand_as(right)):
-        raise Mistake("every row is the whole sum: each pass needs a copy of its own")
-    if agrees(result, whole.expand_as(right) / loops):
-        raise Mistake("the sum is split into equal parts; the passes do not count equally")
-    if agrees(result, right.flip(0)):
-        raise Mistake("the right rows in the wrong order: row 0 belongs to the first pass")
-    if agrees(result[-1], right[-1]) and not result[:-1].any():
-        raise Mistake("only the last pass has a gradient: the state must carry its history along")
-    local = _after_each_pass(step, weight, z, loops, loss)
-    if agrees(result, local):
-        raise Mistake("the loss is taken after every pass: only the last state counts")
-    if agrees(result, right.cumsum(0)):
-        raise Mistake("the rows add up as they go: row t is pass t alone")
-    expect_close(result, right, "the shape is right, but not the gradients of the passes")
+    last = torch.zeros_like(right)
+    last[-1] = right[-1]
+    named = {
+        "every row is the whole sum: each pass needs a copy of its own": whole.expand_as(right),
+        "the sum is split into equal parts; the passes do not count equally": (
+            whole.expand_as(right) / loops
+        ),
+        "the right rows in the wrong order: row 0 belongs to the first pass": right.flip(0),
+        "only the last pass has a gradient: the state must carry its history along": last,
+        "the loss is taken after every pass: only the last state counts": (
+            _after_each_pass(step, weight, z, loops, loss)
+        ),
+        "the rows add up as they go: row t is pass t alone": right.cumsum(0),
+    }
+    wrong = "the shape is right, but not the gradients of the passes"
+    expect_right(result, right, named, wrong)
     return {"gradients": result}
 
 
@@ -282,7 +283,7 @@ def influence(answer, seed):
     draw = torch.Generator().manual_seed(seed)
     a, b = torch.randn(2, 3, 4, 5, generator=draw).unbind()
     a, b = a * torch.tensor([0.5, 1, 2, 4])[:, None], 2 * b
-    result = ask(answer, a, b)
+    result = as_tensor(ask(answer, a, b))
     far, long, short = (a - b).norm(dim=-1), a.norm(dim=-1), b.norm(dim=-1)
     if isinstance(result, torch.Tensor) and result.shape == ():
         raise Mistake("one number for everything: a state is the last axis, keep the others")
@@ -299,11 +300,196 @@ def influence(answer, seed):
             (a * b).sum(-1) / (long * short)
         ),
     }
-    for mistake, wrong in named.items():
-        if agrees(result, wrong):
-            raise Mistake(mistake)
-    expect_close(result, right, "the shape is right, but the numbers are not")
+    expect_right(result, right, named, "the shape is right, but the numbers are not")
     return {"influence": result}
+
+
+def own_model(answer, seed):
+    if not callable(answer):
+        raise Mistake(f"a class is expected here, and this is a {type(answer).__name__}")
+    draw = torch.Generator().manual_seed(seed)
+    tokens = find_root(2, draw, nodes=6 + seed % 6, max_depth=4).tokens
+    return watch(answer, examine_model, tokens, seed)
+
+
+# What is sent to a learner's process: each looks at one side of a model, and raises Mistake.
+def examine_model(answer, tokens, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if isinstance(answer, nn.Module):
+            raise Mistake("this is a model, and the check takes the class: MyLoop, without ()")
+        try:
+            model = answer()
+        except TypeError as error:
+            if "required positional argument" in str(error):
+                raise Mistake("MyLoop() must do: give what __init__ takes a default") from None
+            raise
+        expect_parts(model)
+        model.eval()
+        with torch.no_grad():
+            # Whatever it starts as, branches at zero say, everything takes part now.
+            for weight in model.parameters():
+                weight.add_(0.1 * torch.randn_like(weight))
+            x = examine_input(model, tokens)
+            examine_pass(model, x)
+            examine_tokens(model, tokens, x)
+        logits = examine_readout(model, x)
+        examine_gradients(model, tokens)
+    return {"input": list(x.shape[:2]), "logits": list(logits.shape)}
+
+
+def expect_parts(model):
+    if model is None:
+        raise Mistake("MyLoop is a class, and this is a function that returns nothing")
+    if not isinstance(model, nn.Module):
+        raise Mistake(
+            f"MyLoop() gives a {type(model).__name__} that is no nn.Module: write "
+            "class MyLoop(nn.Module), and super().__init__() at the start of its __init__"
+        )
+    for name in ("encode", "step", "readout"):
+        if not callable(getattr(model, name, None)):
+            raise Mistake(f"the model has no method {name}")
+    blocks = list(getattr(model, "blocks", None) or ())
+    if not blocks or not all(isinstance(block, nn.Module) for block in blocks):
+        raise Mistake("the model has no blocks: self.blocks = nn.ModuleList([...]), of the layers")
+    known = {id(weight) for weight in model.parameters()}
+    if not known:
+        raise Mistake("the model has no weights")
+    if any(id(weight) not in known for block in blocks for weight in block.parameters()):
+        raise Mistake(
+            "the weights of the blocks are not among those of the model, and would never be "
+            "trained: a plain list hides them, an nn.ModuleList does not"
+        )
+
+
+def examine_input(model, tokens):
+    x = expect_tensor(model.encode(tokens.clone()))
+    if x.dim() == 4:
+        raise Mistake(
+            f"encode gives {tuple(x.shape)}: the vectors of the two fields have to be added up"
+        )
+    if x.dim() != 3 or x.shape[:2] != tokens.shape[:2] or not x.is_floating_point():
+        raise Mistake(
+            f"encode gives {tuple(x.shape)} for tokens {tuple(tokens.shape)}: expected a vector "
+            "for each token, [batch, token, width]"
+        )
+    own, parent = tokens.unbind(-1)
+    other = {
+        "the parent's label is not in the input: embed both fields": (own, (parent + 1) % 12),
+        "the token's own label is not in the input: embed both fields": ((own + 1) % 12, parent),
+        "own and parent's label are looked up in the same table, so a token (3, 7) is the same "
+        "as (7, 3): each field needs a table of its own": (parent, own),
+    }
+    for mistake, fields in other.items():
+        if agrees(model.encode(torch.stack(fields, dim=-1)), x):
+            raise Mistake(mistake)
+    return x
+
+
+def examine_pass(model, x):
+    z, other, zero = torch.randn_like(x), torch.randn_like(x), torch.zeros_like(x)
+    before, given = z.clone(), x.clone()
+    ran = []
+    hooks = [block.register_forward_hook(lambda *_: ran.append(1)) for block in model.blocks]
+    end = expect_tensor(model.step(z, x))
+    for hook in hooks:
+        hook.remove()
+    if end.shape != z.shape:
+        raise Mistake(
+            f"step makes {tuple(end.shape)} of a state {tuple(z.shape)}: the next state has the "
+            "same shape, and the answer is the read-out's business"
+        )
+    if not torch.equal(z, before) or not torch.equal(x, given):
+        raise Mistake(
+            "step changes the tensors that it is given: work on new ones, without operations "
+            "that end in _ or assign into them"
+        )
+    again = model.step(z, x)
+    if not agrees(again, end):
+        if agrees(model.step(z, other), model.step(z, x)):
+            raise Mistake("the input comes in once, in the first pass: inject it in every pass")
+        raise Mistake(
+            "a second pass from the same state and input ends elsewhere: every pass has the same "
+            "weights, and depends on nothing but state and input (is there a counter?)"
+        )
+    if agrees(model.step(z, other), end):
+        if agrees(model.step(zero, other), model.step(zero, x)):
+            raise Mistake("the input makes no difference to a pass: inject it in step")
+        raise Mistake(
+            "the input comes in only while the state is zero, once: inject it in every pass"
+        )
+    if agrees(model.step(other, x), end):
+        raise Mistake("the state makes no difference to a pass: it must be carried on")
+    if len(ran) != len(model.blocks):
+        raise Mistake(
+            f"a pass runs the {len(model.blocks)} of self.blocks {len(ran)} times in all: each "
+            "once, and with the same weights in every pass"
+        )
+
+
+def examine_tokens(model, tokens, x):
+    z = torch.randn_like(x)
+    end = model.step(z, x)
+
+    def moved(batch, token):
+        """The end when this token's state and input are others."""
+        z_other, x_other = z.clone(), x.clone()
+        z_other[batch, token], x_other[batch, token] = torch.randn(2, x.shape[-1])
+        return model.step(z_other, x_other)
+
+    if not agrees(moved(1, -1)[0], end[0]):
+        raise Mistake(
+            "the sequences of a batch see each other: attention takes the first axis for the "
+            "tokens unless it is made with batch_first=True"
+        )
+    if agrees(moved(0, -1)[0, :-1], end[0, :-1]) and agrees(moved(0, 0)[0, 1:], end[0, 1:]):
+        raise Mistake("the tokens do not see each other: is there attention in the block?")
+    order = torch.arange(x.shape[1]).roll(1)
+    shuffled = model.encode(tokens[:, order])
+    if not agrees(shuffled, x[:, order]) or not agrees(
+        model.step(z[:, order], shuffled), end[:, order]
+    ):
+        raise Mistake(
+            "the order of the tokens makes a difference, by positions or a causal mask: a forest "
+            "has no order, every token may look at every other one"
+        )
+
+
+def examine_readout(model, x):
+    z = torch.randn_like(x)
+    with torch.no_grad():
+        logits = expect_tensor(model.readout(z))
+    wanted = (*x.shape[:2], 12)
+    if logits.shape != wanted:
+        raise Mistake(
+            f"readout gives {tuple(logits.shape)} for a state {tuple(z.shape)}: expected "
+            f"{wanted}, a logit for each of the 12 labels"
+        )
+    if logits.ge(0).all() and agrees(logits.sum(-1), torch.ones(wanted[:2])):
+        raise Mistake("readout gives probabilities: cross_entropy wants logits, without a softmax")
+    return logits
+
+
+def examine_gradients(model, tokens):
+    x = model.encode(tokens)
+    z = torch.randn_like(x).requires_grad_()
+    start = z
+    for _ in range(3):
+        z = model.step(z, x)
+    answers = model.readout(z)
+    weights = dict(model.named_parameters())
+    frozen = [name for name, weight in weights.items() if not weight.requires_grad]
+    if frozen:
+        raise Mistake(f"{frozen[0]} is frozen: every weight is to be trained")
+    if not answers.requires_grad:
+        raise Mistake("no gradient comes back from the answers: is there a no_grad or a detach?")
+    loss = nn.functional.cross_entropy(answers.flatten(0, 1), tokens[..., 0].flatten())
+    found = torch.autograd.grad(loss, [start, *weights.values()], allow_unused=True)
+    if found[0] is None:
+        raise Mistake("the gradient ends at the state: a pass must not detach it")
+    for name, gradient in zip(weights, found[1:], strict=True):
+        if gradient is None:
+            raise Mistake(f"{name} takes no part: no gradient reaches it in three passes")
 
 
 EXERCISES = [
@@ -312,4 +498,5 @@ EXERCISES = [
     Exercise("01.3", "count the weights", solution("01.3"), count_weights),
     Exercise("01.4", "the gradient, pass by pass", solution("01.4"), gradient_by_pass),
     Exercise("01.5", "how much of the input is left", solution("01.5"), influence),
+    Exercise("01.6", "a looped model of your own", solution("01.6"), own_model),
 ]
