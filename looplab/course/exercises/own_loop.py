@@ -11,7 +11,7 @@ from looplab.course import passport
 from looplab.course.exercises.catalogue import exercise
 from looplab.course.exercises.judge_socket import grader_address
 from looplab.course.exercises.judging import judge
-from looplab.course.exercises.sandbox import guarded
+from looplab.course.exercises.sandbox import OutOfTime, guarded
 from looplab.course.exercises.solutions import given
 from looplab.course.exercises.whose import remember, whose
 from looplab.model import Loop, LoopedConfig, LoopedTransformer, adapt
@@ -93,6 +93,6 @@ def _own(trained: str) -> tuple[Loop | None, str]:
             return adapt(module), ""
         weights = read_safetensors(base64.b64decode(models[trained].weights))
         module.load_state_dict(weights)
-    except Exception as error:
+    except (Exception, OutOfTime) as error:
         return None, f"your own cannot be made here ({type(error).__name__}: {error})"
     return adapt(module.eval().requires_grad_(False)), f", trained in chapter 02 ({trained!r})"
