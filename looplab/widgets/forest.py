@@ -7,7 +7,7 @@ from looplab.widgets.meta import Forest
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")  # one for each root
 OTHER = "#E6E6E6"  # of an answer that names no root
 INK, SOFT = "#1a1a1a", "#595959"
-BETWEEN_LEAVES, BETWEEN_TREES = 1.25, 0.5  # columns; a level is 1
+BETWEEN_LEAVES, BETWEEN_TREES = 1.4, 0.4  # columns; a level is 1
 LOOKS = {  # whether an answer is right -> the line around it
     True: {"edgecolor": INK, "linewidth": 1.3, "linestyle": "-"},
     False: {"edgecolor": SOFT, "linewidth": 1.3, "linestyle": (0, (2, 1.5))},
@@ -69,7 +69,7 @@ def lay_out(parents: Sequence[int], labels: Sequence[str]) -> Forest:
         parents=list(parents),
         spots=[spots[token] for token in range(len(parents))],
         order=list(spots),
-        colours={labels[root]: COLOURS[n % len(COLOURS)] for n, root in enumerate(roots)},
+        colours=[[labels[root], COLOURS[n % len(COLOURS)]] for n, root in enumerate(roots)],
         other=OTHER,
     )
 
@@ -109,16 +109,16 @@ def draw_forest(
     for token, (node, (x, y)) in enumerate(zip(nodes, forest.spots, strict=True)):
         right = node["right"] is not False
         if token == chosen:
-            axes.add_patch(Circle((x, y), 0.47, fill=False, edgecolor=INK, linewidth=1.2))
-        shape = Circle((x, y), 0.35)
+            axes.add_patch(Circle((x, y), 0.49, fill=False, edgecolor=INK, linewidth=1.2))
+        shape = Circle((x, y), 0.38)
         if not right:
-            shape = FancyBboxPatch((x - 0.2, y - 0.2), 0.4, 0.4, "round,pad=0.11")
+            shape = FancyBboxPatch((x - 0.22, y - 0.22), 0.44, 0.44, "round,pad=0.12")
         shape.set(facecolor=node["colour"], zorder=3, **LOOKS[right])
         axes.add_patch(shape)
         ink = {"color": ink_on(node["colour"]), "fontweight": "bold"}
-        axes.text(x, y, node["answer"], fontsize=0.36 * points, **ink, **look)
+        axes.text(x, y, node["answer"], fontsize=0.38 * points, **ink, **look)
         own = {"color": SOFT, "fontsize": 0.28 * points, "ha": "right"}
-        axes.text(x - 0.49, y, node["label"], **(look | own))
+        axes.text(x - 0.6, y, node["label"], **(look | own))
 
 
 def forest_key(forest: Forest, judged: bool) -> list:
@@ -130,7 +130,7 @@ def forest_key(forest: Forest, judged: bool) -> list:
         line = {"markeredgecolor": LOOKS[right]["edgecolor"], "marker": "o" if right else "s"}
         return Line2D([], [], **look, **line)
 
-    roots = [entry(f"names root {root}", fill, True) for root, fill in forest.colours.items()]
+    roots = [entry(f"names root {root}", fill, True) for root, fill in forest.colours]
     own = Line2D([], [], color="none", label="small: a node's own label")
     if not judged:
         return [*roots, own]

@@ -66,6 +66,22 @@ class PlaneMeta(Meta):
     extent: list[float]  # x0, x1, y0, y1 of the plane, in the points' units
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhasesMeta(Meta):
+    """A phase diagram whose cells show a run; array `paths` [row, gain, loop, layer, 2].
+
+    A row is a norm and an injection. Every path fills the square from -1 to 1.
+    """
+
+    kind: str = "phases"
+    rows: list[list[str]]  # its norm and injection [row][2]
+    gains: list[str]
+    kinds: list[str]  # names of the kinds of ends
+    looks: list[dict[str, str]]  # colour, mark (matplotlib's name), ink and words of each [kind]
+    ends: list[list[list[int]]]  # the kind of each draw, sorted [row][gain][draw]
+    captions: list[list[str]]  # what a cell shows, in words [row][gain]
+
+
 @dataclass(frozen=True)
 class Forest:
     """The tokens as nodes of trees; forest.py lays them out."""
@@ -73,7 +89,7 @@ class Forest:
     parents: list[int]  # index of each token's parent; a root is its own [token]
     spots: list[list[float]]  # where each stands: columns from the left, steps below its root
     order: list[int]  # tokens in the order in which keys walk through them, each above its children
-    colours: dict[str, str]  # a root's label -> #rrggbb of an answer that names it
+    colours: list[list[str]]  # a root's label, and #rrggbb of an answer that names it [root][2]
     other: str  # #rrggbb of an answer that names no root
 
 

@@ -228,7 +228,7 @@ class LoopMicroscope(Stepper):
         forest, labels = self.meta.forest, self.meta.labels
         if forest is None or answers is None:
             return None
-        right = self._right(loop)
+        right, colours = self._right(loop), dict(forest.colours)
         return [
             {
                 "label": labels[token],
@@ -236,7 +236,7 @@ class LoopMicroscope(Stepper):
                 "parent": labels[forest.parents[token]],
                 "answer": answer,
                 "right": None if right is None else bool(right[token]),
-                "colour": forest.colours.get(answer, forest.other),
+                "colour": colours.get(answer, forest.other),
             }
             for token, answer in enumerate(answers)
         ]

@@ -2,10 +2,13 @@
 looplab.SHEET = `
   .looplab-box { background: #fff; color: ${looplab.INK}; color-scheme: light;
     padding: 12px 14px 8px; border-radius: 6px; font: 13px/1.45 ${looplab.FONT};
-    box-sizing: border-box; }
+    box-sizing: border-box; position: relative; }
   .looplab-box .looplab-box { padding: 0; }
   .looplab-canvas { display: block; width: 100%; border-radius: 4px; touch-action: manipulation; }
   .looplab-canvas:focus { outline: 3px solid #0072B2; outline-offset: 3px; }
+  .looplab-tip { position: absolute; max-width: 260px; padding: 4px 9px; pointer-events: none;
+    color: #fff; background: ${looplab.INK}; border-radius: 4px; z-index: 2; }
+  .looplab-tip:empty { display: none; }
   .looplab-words { margin: 10px 0 2px; min-height: 2.9em; color: ${looplab.INK}; }
   .looplab-live { position: absolute; width: 1px; height: 1px; overflow: hidden;
     clip-path: inset(50%); }

@@ -2,9 +2,10 @@
 //
 // A painter draws one kind of view. It has layout(width) -> place, with the height that it needs;
 // paint(pen, place, state); words(state) -> a sentence; hit(place, x, y) -> what a click there
-// changes, or null; tokens: how many rows the keys up and down walk through.
+// changes, or null; tokens: how many rows the keys up and down walk through. It may have order: the
+// tokens as they come under these keys; tip(place, x, y, state) -> words for a pointer there, or "".
 (() => {
-  const { SHEET, clamp, painters, pen, unpack } = looplab;
+  const { SHEET, clamp, painters, pen, range, unpack } = looplab;
 
   // state: () => {loop, token, layer, head, held, held_loop}; change(patch) stores what the user
   // did. Returns draw(), to be called when the state has changed, and close().
@@ -14,14 +15,14 @@
     box.className = "looplab-box";
     box.innerHTML =
       `<style>${SHEET}</style><canvas class="looplab-canvas" tabindex="0" role="slider"></canvas>` +
-      '<p class="looplab-words"></p>' +
+      '<div class="looplab-tip" aria-hidden="true"></div><p class="looplab-words"></p>' +
       '<p class="looplab-live" role="status" aria-live="polite"></p>';
     root.append(box);
     const canvas = box.querySelector("canvas"), strokes = pen(canvas.getContext("2d"));
     const said = box.querySelector(".looplab-words"), live = box.querySelector(".looplab-live");
     canvas.setAttribute("aria-label",
       `${meta.title}. Arrow keys, Page Up, Page Down, Home and End change the ${meta.slider}` +
-      (painter.tokens ? ", up and down the token, H holds." : ", H holds."));
+      (painter.tokens ? `, up and down the ${meta.menus.token[0]}, H holds.` : ", H holds."));
     canvas.setAttribute("aria-valuemin", meta.first);
     canvas.setAttribute("aria-valuemax", meta.last);
     let place = null, width = 0, ratio = 0, quiet = 0;
@@ -52,6 +53,10 @@
 
     listenToKeys(canvas, meta, painter, state, change);
     listenToPointer(canvas, (x, y) => place && painter.hit(place, x, y), change);
+    if (painter.tip) {
+      const tip = box.querySelector(".looplab-tip");
+      showTips(canvas, tip, (x, y) => (place ? painter.tip(place, x, y, state()) : ""));
+    }
     const watch = new ResizeObserver(draw);
     watch.observe(canvas);
     draw();
@@ -59,6 +64,7 @@
   }
 
   function listenToKeys(canvas, meta, painter, state, change) {
+    const order = painter.order || range(painter.tokens);
     const page = Math.max(2, Math.round((meta.last - meta.first) / 8));
     canvas.addEventListener("keydown", e => {
       if (e.ctrlKey || e.metaKey || e.altKey) return;
@@ -68,15 +74,25 @@
         ArrowRight: now.loop + 1, ArrowLeft: now.loop - 1,
         PageUp: now.loop + page, PageDown: now.loop - page, Home: meta.first, End: meta.last,
       }[e.key];
-      const token = painter.tokens
-        ? { ArrowDown: now.token + 1, ArrowUp: now.token - 1 }[e.key] : undefined;
+      const row = { ArrowDown: 1, ArrowUp: -1 }[e.key] + order.indexOf(now.token);
       const arrow = e.key.startsWith("Arrow"), hold = e.key.toLowerCase() === "h";
       if (!arrow && loop === undefined && !hold) return;
       e.preventDefault(); e.stopPropagation();      // or JupyterLab moves to another cell
       if (loop !== undefined) change({ loop: clamp(loop, meta.first, meta.last) });
-      else if (token !== undefined) change({ token: clamp(token, 0, painter.tokens - 1) });
+      else if (row in order) change({ token: order[row] });
       else if (hold) change({ held: !now.held });
     });
+  }
+
+  // Words beside the pointer, inside the canvas.
+  function showTips(canvas, tip, told) {
+    canvas.addEventListener("pointermove", e => {
+      const r = canvas.getBoundingClientRect(), x = e.clientX - r.left, y = e.clientY - r.top;
+      tip.textContent = told(x, y);
+      tip.style.left = canvas.offsetLeft + clamp(x + 14, 0, r.width - tip.offsetWidth) + "px";
+      tip.style.top = canvas.offsetTop + y + 18 + "px";
+    });
+    canvas.addEventListener("pointerleave", () => { tip.textContent = ""; });
   }
 
   // A click chooses a loop or a token; a loop can be dragged.

@@ -16,7 +16,7 @@
     if (channel === "distance" && meta.noise > low) {
       const y = toY(meta.noise);
       pen.line([[area.x, y], [right, y]], { colour: SOFT, dash: [1, 3] });
-      pen.text(meta.noise_name, right - 4, y + 8, { size: 10.5, colour: SOFT, align: "right" });
+      pen.text(meta.noise_name, right - 4, y + (bottom - y < 16 ? -8 : 8), { size: 10.5, colour: SOFT, align: "right" });
     }
     pen.box(area.x, area.y, area.w, area.h);
     drawLoops(pen, area, loops, toX);

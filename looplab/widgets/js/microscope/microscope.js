@@ -1,10 +1,11 @@
 // The loop microscope: four panels of one run, and what a click on them means.
 (() => {
-  const { clamp, drawAnswers, drawAttention, drawCycle, drawLines, drawNoAnswers } = looplab;
-  const { microscopeRun, microscopeWords, range } = looplab;
+  const { clamp, drawAnswers, drawAttention, drawCycle, drawForest, drawLines } = looplab;
+  const { drawNoAnswers, microscopeAnswer, microscopeRun, microscopeWords, range } = looplab;
 
   looplab.painters.microscope = (meta, data) => {
     const run = microscopeRun(meta, data), { loops, tokens } = run;
+    const drawTold = meta.forest ? drawForest : drawAnswers;
 
     // Two by two, or one below the other on a narrow page.
     function layout(width) {
@@ -24,7 +25,7 @@
       drawCycle(pen, first, run, state, ghost);
       place.zones = [
         lines(second, "distance", "Distance to the fixed point", meta.unit),
-        run.hasAnswers("main") ? drawAnswers(pen, third, run, state, ghost)
+        run.hasAnswers("main") ? drawTold(pen, third, run, state, ghost)
           : drawNoAnswers(pen, third),
         run.has("main.attention") ? drawAttention(pen, fourth, run, state, ghost)
           : lines(fourth, "step", "Size of each step", "length of the step ÷ length of the state"),
@@ -39,9 +40,24 @@
       if (zone.kind === "loops") {
         return { loop: clamp(Math.round(((x - zone.x) / zone.w) * loops), 0, loops) };
       }
+      if (zone.kind === "nodes") {
+        const token = nodeAt(zone, x, y);
+        return token < 0 ? null : { token };
+      }
       return { token: clamp(Math.floor(((y - zone.y) / zone.h) * tokens), 0, tokens - 1) };
     }
 
-    return { layout, paint, words: state => microscopeWords(run, state), hit, tokens };
+    const nodeAt = (zone, x, y) =>
+      zone.nodes.findIndex(([across, down]) => Math.hypot(x - across, y - down) < zone.reach);
+
+    // What the node under the pointer answers.
+    function tip(place, x, y, state) {
+      const zone = (place.zones || []).find(one => one.kind === "nodes");
+      const token = zone ? nodeAt(zone, x, y) : -1;
+      return token < 0 ? "" : microscopeAnswer(run, state.loop, token);
+    }
+
+    const words = state => microscopeWords(run, state), order = meta.forest?.order;
+    return { layout, paint, words, hit, tip, tokens, order };
   };
 })();

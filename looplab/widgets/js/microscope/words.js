@@ -2,8 +2,23 @@
 (() => {
   const { number, percent } = looplab;
 
+  // What a token answers at a loop, and whether that is right.
+  function microscopeAnswer(run, loop, token) {
+    const { names, targets } = run, { name, p } = run.answer("main", loop, token);
+    const verdict = !targets ? "" : run.isRight("main", loop, token) ? ", which is right"
+      : `; right is ${names[targets[token]]}`;
+    return `${nameOf(run, token)} answers ${name} (${percent(p)})${verdict}.`;
+  }
+
+  function nameOf({ labels, meta: { forest } }, token) {
+    if (!forest) return `Token ${labels[token]}`;
+    const depth = forest.spots[token][1];
+    const steps = `${depth} step${depth > 1 ? "s" : ""} below its root`;
+    return `Node ${labels[token]}, ${depth ? steps : "a root"},`;
+  }
+
   function microscopeWords(run, state) {
-    const { loops, layers, labels, names, targets, tokens } = run;
+    const { loops, layers, targets, tokens } = run;
     const { loop, token } = state;
     const count = (who, at) => targets
       ? `${run.rightCount(who, at)} of ${tokens} answers are right`
@@ -13,10 +28,7 @@
     ];
     if (run.hasAnswers("main")) {
       said.push(count("main", loop) + ".");
-      const { name, p } = run.answer("main", loop, token);
-      const verdict = !targets ? "" : run.isRight("main", loop, token) ? ", which is right"
-        : `; right is ${names[targets[token]]}`;
-      said.push(`Token ${labels[token]} answers ${name} (${percent(p)})${verdict}.`);
+      said.push(microscopeAnswer(run, loop, token));
     }
     const distance = 10 ** run.channel("main", "distance").at(loop, layers - 1, token);
     if (loop === loops) said.push("This last loop stands for the fixed point.");
@@ -32,5 +44,5 @@
     return said.join(" ");
   }
 
-  Object.assign(looplab, { microscopeWords });
+  Object.assign(looplab, { microscopeAnswer, microscopeWords });
 })();
