@@ -15,6 +15,8 @@ from pathlib import Path
 
 import nbformat
 
+from looplab.course import measured
+
 REPOSITORY = "OWNER/looplab"  # the only place that knows where the course lives
 ADDRESS = f"https://github.com/{REPOSITORY}"
 ROOT = Path(__file__).resolve().parents[2]
@@ -359,6 +361,8 @@ def refreshed() -> dict[Path, str]:
         made[path], count = part.subn(lambda m, text=text: text, path.read_text(encoding="utf-8"))
         if not count:
             raise SourceError(f"{name}: no place for what looplab build writes ({part.pattern})")
+    solved = [target(source, "solved") for source in sources()]
+    made[ROOT / "docs" / "measured.md"] = measured.table([path for path in solved if path.exists()])
     return made
 
 
@@ -366,10 +370,11 @@ def stale() -> list[str]:
     return [
         f"{path.name}: not what looplab build makes of it"
         for path, text in refreshed().items()
-        if path.read_text(encoding="utf-8") != text
+        if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
 
 
 def refresh():
     for path, text in refreshed().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -31,6 +31,7 @@ from looplab.course.exercises.catalogue import Exercise, exercise, exercises, ex
 from looplab.course.exercises.checking import CheckFailed, check, scoreboard
 from looplab.course.exercises.judging import judge
 from looplab.course.exercises.own_loop import keep_loop, my_loop
+from looplab.course.exercises.owners import whose
 from looplab.course.exercises.probing import (
     Mistake,
     NotAttempted,
@@ -41,7 +42,6 @@ from looplab.course.exercises.probing import (
     todo,
     watch,
 )
-from looplab.course.exercises.whose import whose
 from looplab_nbval.payload import MIME
 
 __all__ = [

@@ -9,7 +9,7 @@ from looplab.course.exercises.judge_socket import grader_address
 from looplab.course.exercises.judging import SECONDS, Verdict, judge, say
 from looplab.course.exercises.kinds import in_the_kind_of
 from looplab.course.exercises.notebook_end import let_grader_judge
-from looplab.course.exercises.whose import remember, whose
+from looplab.course.exercises.owners import remember, whose
 from looplab_nbval.payload import MIME
 
 MODES = ("practice", "strict")

@@ -11,9 +11,9 @@ from looplab.course import passport
 from looplab.course.exercises.catalogue import exercise
 from looplab.course.exercises.judge_socket import grader_address
 from looplab.course.exercises.judging import judge
+from looplab.course.exercises.owners import remember, whose
 from looplab.course.exercises.sandbox import OutOfTime, guarded
 from looplab.course.exercises.solutions import given
-from looplab.course.exercises.whose import remember, whose
 from looplab.model import Loop, LoopedConfig, LoopedTransformer, adapt
 from looplab.zoo import checkpoints
 
