@@ -13,7 +13,7 @@ PAGE = (house.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 # A row of the page's table of rooms: | `room` | what is in it | imports |
 ROW = re.compile(r"^\| `([\w/]+)` \|.*\|([^|]*)\|$", re.M)
 # Public by their documentation, whatever they look like.
-PUBLIC = {"_replace", "_asdict", "_fields", "_exit"}
+PUBLIC = {"_replace", "_asdict", "_fields", "_exit", "_current_frames"}
 
 
 def drawn() -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 import random
 
 from looplab.course.exercises.catalogue import Exercise
-from looplab.course.exercises.probing import Mistake, ask, expect_close, expect_number
+from looplab.course.exercises.probing import Mistake, ask, expect_close, expect_int, expect_number
 from looplab.course.exercises.solutions import solution
 
 
@@ -35,6 +35,10 @@ def layers_run(answer, seed):
     return {"layers": found}
 
 
+def _loop(said):
+    return None if said is None else expect_int(said)
+
+
 def right_from(answer, seed):
     right = 3 + seed % 5
     runs = [
@@ -46,7 +50,7 @@ def right_from(answer, seed):
         [1, 2, 1],
     ]
     wanted = [2, 3, 1, 3, None, None]
-    found = [ask(answer, list(run), right) for run in runs]
+    found = [_loop(ask(answer, list(run), right)) for run in runs]
     last, unsettled = found[:4], found[4:]
     if all(loop is None for loop in found):
         raise Mistake("the function returns nothing for any run: is there a return?")
@@ -74,13 +78,13 @@ def right_from(answer, seed):
     draw = random.Random(seed)
     for length in range(5, 12):
         run = [right if draw.random() < 0.6 else 1 for _ in range(length)]
-        said, first = ask(answer, list(run), right), solution("00.2")(run, right)
+        said, first = _loop(ask(answer, list(run), right)), solution("00.2")(run, right)
         if said != first:
             raise Mistake(
                 f"for the answers {run} and the target {right} it gives {said}, expected {first}"
             )
         found.append(said)
-    return {"loops": [0 if loop is None else int(loop) for loop in found]}
+    return {"loops": [0 if loop is None else loop for loop in found]}
 
 
 EXERCISES = [

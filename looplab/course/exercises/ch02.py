@@ -8,9 +8,11 @@ import torch
 from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
+    agrees,
     ask,
     expect_close,
     expect_number,
+    expect_right,
     expect_tensor,
     watch,
 )
@@ -18,7 +20,7 @@ from looplab.course.exercises.solutions import solution
 
 
 def draw_loops(answer, seed):
-    def draws(answer, low, high, seed, count=60):
+    def draws(answer, low, high, seed, count):
         generator = torch.Generator().manual_seed(seed)
         return [answer(low, high, generator) for _ in range(count)]
 
@@ -26,24 +28,38 @@ def draw_loops(answer, seed):
         raise Mistake(f"a function is expected here, and this is a {type(answer).__name__}")
     ends = {}
     for low, high in ((3, 6), (7 + seed % 100, 10 + seed % 100)):
-        found = watch(answer, draws, low, high, seed)
-        for loops in found:
-            if isinstance(loops, bool) or not isinstance(loops, int):
-                raise Mistake(f"a plain int is expected, and this is a {type(loops).__name__}")
-        if found != watch(answer, draws, low, high, seed):
+        found = [_plain_int(one) for one in watch(answer, draws, low, high, seed, 2000)]
+        again = [_plain_int(one) for one in watch(answer, draws, low, high, seed, 60)]
+        if found[:60] != again:
             raise Mistake("the same generator state gives different draws: draw from the generator")
         if min(found) < low or max(found) > high:
             lowest, highest = min(found), max(found)
             raise Mistake(f"a draw of {lowest} or {highest} lies outside {low} to {high}")
         if len(set(found)) == 1:
             raise Mistake(f"every draw is {found[0]}: a new number is needed at each step")
-        if missing := sorted(set(range(low, high + 1)) - set(found)):
+        counts = {one: found.count(one) for one in range(low, high + 1)}
+        if missing := [one for one, count in counts.items() if not count]:
             raise Mistake(
-                f"in 60 draws from {low} to {high} there was no {missing[0]}: "
+                f"in 2000 draws from {low} to {high} there was no {missing[0]}: "
                 "both ends belong to it"
+            )
+        # 500 each, and never 100 off by chance, which is more than five standard deviations.
+        if max(abs(count - 500) for count in counts.values()) > 100:
+            told = ", ".join(f"{one} {count} times" for one, count in counts.items())
+            raise Mistake(
+                f"some numbers come more often than others, in 2000 draws {told}: each of them "
+                "should be as likely"
             )
         ends[f"{low} to {high}"] = [min(found), max(found)]
     return {"ends": ends}
+
+
+def _plain_int(value):
+    if isinstance(value, torch.Tensor) and not value.dim() and not value.dtype.is_floating_point:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Mistake(f"a plain int is expected, and this is a {type(value).__name__}")
+    return value
 
 
 def run_loops(answer, seed):
@@ -64,12 +80,12 @@ def run_loops(answer, seed):
         return end, calls, slope
 
     end, calls, slope = watch(answer, watched, start, rate, 5, 2)
-    expect_tensor(end, (3,))
+    end = expect_tensor(end, (3,))
     if len(calls) != 5:
         raise Mistake(f"5 loops were asked for and the step ran {len(calls)} times")
     if all(torch.equal(z, start) for z in calls):
         raise Mistake("your state restarts at every pass: each step begins from the same state")
-    expect_close(end.detach(), rate.item() ** 5 * start, "the end of the run is not step^5(start)")
+    expect_close(end, rate.item() ** 5 * start, "the end of the run is not step^5(start)")
     if slope is None:
         raise Mistake("no gradient is left at all: the last loops must carry it")
     passes = [n * (rate.item() ** 4 * start).sum() for n in range(6)]  # n passes carry gradient
@@ -79,35 +95,51 @@ def run_loops(answer, seed):
     if reached != [2]:
         through = f"{reached[0]}" if reached else "some other number of"
         raise Mistake(f"the gradient goes through {through} loops, and 2 were asked for")
-    calls = watch(answer, watched, start, rate, 3, 6)[1]  # training draws such short runs too
+    # Training draws such short runs too.
+    _, calls, short = watch(answer, watched, start, rate, 3, 6)
     if len(calls) != 3:
         raise Mistake(
             f"of 3 loops with gradient through the last 6 yours ran {len(calls)}: a run shorter "
             "than the cut is run as it is, with gradient through all of it"
         )
+    if short is None or not agrees(short, 3 * (rate.item() ** 2 * start).sum()):
+        raise Mistake(
+            "of 3 loops with gradient through the last 6 all carry gradient, and in yours not all "
+            "do: what stands in front of the first?"
+        )
     return {"end": end, "slope": slope}
 
 
 def accuracy_by_depth(answer, seed):
+    for deepest in (4, 2 + seed % 2):
+        result = _accuracy(answer, seed, deepest)
+    return {"accuracy": result}
+
+
+def _accuracy(answer, seed, deepest):
     generator = torch.Generator().manual_seed(seed)
-    depth = torch.randint(-1, 5, (20, 6), generator=generator)
-    depth[0, 0] = 4
-    depth[:10] = depth[:10].clamp(max=2)  # depths are not spread evenly over the items
+    depth = torch.randint(-1, deepest + 1, (20, 6), generator=generator)
+    depth[0, :5] = torch.tensor([deepest, deepest, 0, 1, 2])  # every depth is there
+    depth[:10] = depth[:10].clamp(max=max(2, depth[0].max() // 2))  # and not spread evenly
+    depth[0, 0] = deepest
     right = torch.rand(20, 6, generator=generator) < 0.5
     result = expect_tensor(ask(answer, right, depth))
-    counts = torch.stack([(depth == d).sum() for d in range(5)])
-    hits = torch.stack([(right & (depth == d)).sum() for d in range(5)])
-    if result.shape == (6,):
+    counts = torch.stack([(depth == d).sum() for d in range(deepest + 1)])
+    hits = torch.stack([(right & (depth == d)).sum() for d in range(deepest + 1)])
+    if result.shape == (deepest + 2,):
         raise Mistake(
             "there is a place too many: tokens of depth -1 have no depth and do not count"
         )
-    expect_tensor(result, (5,))
-    if torch.allclose(result.float(), hits.float()):
-        raise Mistake("these are counts of right answers: divide by the tokens of that depth")
-    if torch.allclose(result.float(), hits / right.numel()):
-        raise Mistake("you divided by all tokens: the share is among the tokens of one depth")
-    expect_close(result, hits / counts, "the shape is right, but the shares are not")
-    return {"accuracy": result}
+    result = expect_tensor(result, (deepest + 1,))
+    named = {
+        "these are counts of right answers: divide by the tokens of that depth": hits,
+        "you divided by all tokens: the share is among the tokens of one depth": (
+            hits / right.numel()
+        ),
+        "that is the share of wrong answers": 1 - hits / counts,
+    }
+    expect_right(result, hits / counts, named, "the shape is right, but the shares are not")
+    return result
 
 
 def loops_needed(answer, seed):
@@ -142,9 +174,9 @@ def rest_penalty(answer, seed):
     before, last = torch.randn(2, 4, 3, 5, generator=generator)
     last = last * torch.tensor([0.2, 1.0, 5.0])[:, None]  # tokens of different lengths
     result = ask(answer, before, last)
-    if isinstance(result, torch.Tensor) and result.dim():
+    if isinstance(result, torch.Tensor) and result.numel() > 1:
         raise Mistake("a loss is one number: take the mean over batch and tokens")
-    value = torch.tensor(expect_number(result))
+    value = expect_number(result)
     step, size = (last - before).norm(dim=-1), last.norm(dim=-1)
     named = {
         "the step has no unit yet: divide by the length of the last state": step.mean(),
@@ -156,10 +188,12 @@ def rest_penalty(answer, seed):
         "that is the square of the ratio: a small step would hardly count": (
             (step / size).square().mean()
         ),
+        "you divided by the length of the state before: asked is that of the last": (
+            (step / before.norm(dim=-1)).mean()
+        ),
     }
-    for mistake, wrong in named.items():
-        if torch.allclose(value, wrong, rtol=1e-4):
-            raise Mistake(mistake)
+    wrong = "it is a number, but not the mean relative step"
+    expect_right(value, (step / size).mean(), named, wrong)
 
     def teaches(answer, before, last):
         penalty = answer(before.clone(), last.clone().requires_grad_())
@@ -167,7 +201,6 @@ def rest_penalty(answer, seed):
 
     if not watch(answer, teaches, before, last):
         raise Mistake("the penalty carries no gradient, so it cannot teach: keep it a tensor")
-    expect_close(value, (step / size).mean(), "it is a number, but not the mean relative step")
     return {"penalty": value}
 
 

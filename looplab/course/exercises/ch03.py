@@ -4,11 +4,13 @@ import torch
 
 from looplab import measure
 from looplab.course.exercises.catalogue import Exercise
+from looplab.course.exercises.kinds import as_tensor
 from looplab.course.exercises.probing import (
     Mistake,
     agrees,
     ask,
     expect_close,
+    expect_right,
     expect_tensor,
     normal,
     watch,
@@ -18,7 +20,7 @@ from looplab.course.exercises.solutions import solution
 
 def step_size(answer, seed):
     states = normal(seed, 6, 3, 2, 5)  # [loop, layer, token, width]
-    result = ask(answer, states)
+    result = as_tensor(ask(answer, states))
     right = measure.step_size(states)
     if isinstance(result, torch.Tensor):
         if result.shape == (5, 3, 2, 5):
@@ -26,64 +28,101 @@ def step_size(answer, seed):
         if result.shape == (6, 2, 2):
             raise Mistake("you compared layers of one loop; a step goes from one loop to the next")
     result = expect_tensor(result, right.shape)
-    if agrees(result, right.square()):
-        raise Mistake("these are squared lengths: the square root is missing")
-    if agrees(result, states[1:].norm(dim=-1) - states[:-1].norm(dim=-1)):
-        raise Mistake("you subtracted lengths; two states of equal length can still be far apart")
     still = expect_tensor(ask(answer, torch.ones(4, 2, 3)))
     expect_close(still, torch.zeros(3, 2), "a state that never moves should have steps of length 0")
-    expect_close(result, right, "the shape is right, but the lengths are not")
+    named = {
+        "these are squared lengths: the square root is missing": right.square(),
+        "you subtracted lengths; two states of equal length can still be far apart": (
+            states[1:].norm(dim=-1) - states[:-1].norm(dim=-1)
+        ),
+    }
+    expect_right(result, right, named, "the shape is right, but the lengths are not")
     return {"steps": result}
 
 
 def distance_to_limit(answer, seed):
-    states = normal(seed, 8, 2, 3, 5)
-    result = expect_tensor(ask(answer, states, 6), (8, 2, 3))
-    right = measure.distance_to_limit(states, 6)
-    if agrees(result, measure.distance_to_limit(states)):
-        raise Mistake("you measured from the last state: the limit is an argument, use it")
-    if agrees(result, (states - states[6]).norm(dim=-1)):
-        raise Mistake("off by one: recurrence 6 is the sixth state, and Python counts from 0")
-    if agrees(result, right / states[5].norm(dim=-1)):
-        raise Mistake("you divided by the length of the limit; here the plain distance is asked")
-    expect_close(result[5], torch.zeros(2, 3), "at the limit itself the distance should be 0")
-    expect_close(result, right, "the shape is right, but the distances are not")
+    states, limit = normal(seed, 9, 2, 3, 5), 4 + seed % 3
+    result = as_tensor(ask(answer, states, limit))
+    right = measure.distance_to_limit(states, limit)
+    if isinstance(result, torch.Tensor) and result.shape == (9, 3):
+        raise Mistake("that is one layer alone: keep the distance of every layer")
+    result = expect_tensor(result, (9, 2, 3))
+    point = states[limit - 1]
+    named = {
+        "you measured from the last state: the limit is an argument, use it": (
+            measure.distance_to_limit(states)
+        ),
+        f"off by one: recurrence {limit} has index {limit - 1}, as Python counts from 0": (
+            (states - states[limit]).norm(dim=-1)
+        ),
+        "you divided by the length of the limit; here the plain distance is asked": (
+            right / point.norm(dim=-1)
+        ),
+        "all layers are measured from the last layer's limit: each layer has a limit of its own": (
+            (states - point[-1]).norm(dim=-1)
+        ),
+        "all layers are measured from the first layer's limit: each layer has a limit of its own": (
+            (states - point[0]).norm(dim=-1)
+        ),
+        "these are squared distances: the square root is missing": right.square(),
+    }
+    if not agrees(result, right) and not any(agrees(result, wrong) for wrong in named.values()):
+        zero = torch.zeros(2, 3)
+        expect_close(result[limit - 1], zero, "at the limit itself the distance should be 0")
+    expect_right(result, right, named, "the shape is right, but the distances are not")
     return {"distance": result}
 
 
 def cycle_points(answer, seed):
-    path = normal(seed, 7, 3, 9) * torch.linspace(2, 0.2, 9) + 5
-    path[:, 1] += 2  # layers in different places, so that a fit per layer shows
+    # Two directions with a clear order, turned so that no channel is one of them.
+    turn = torch.linalg.qr(normal(seed + 1, 9, 9))[0]
+    spread = torch.tensor([3.0, 1.5, 0.4, 0.4, 0.3, 0.3, 0.2, 0.2, 0.1])
+    path = normal(seed, 7, 3, 9) * spread
+    path[..., 0] += torch.tensor([-2.0, 0.0, 2.0])  # layers in different places: a fit per layer
+    path[..., 1] += torch.tensor([1.0, -2.0, 1.0])  # shows
+    path = path @ turn + 5
     result = expect_tensor(ask(answer, path), (7, 3, 2))
     right = measure.cycle_pca(path).points
-    flat, wanted = result.flatten(0, 1), right.flatten(0, 1)
-    if flat.mean(0).abs().max() > 1e-2:
+    flat, wanted = result.flatten(0, 1).double(), right.flatten(0, 1).double()
+    size = wanted.norm(dim=-1).mean()
+    if flat.mean(0).abs().max() > 1e-2 * size:
         raise Mistake("the points are not centred: subtract the mean of all states first")
     if result.mean(0).abs().max() < 1e-3:
         raise Mistake("each layer is centred on its own, so the layers fall on top of each other")
-    if agrees(
-        flat.abs().sort(0).values,
-        (path - path.mean((0, 1)))[..., :2].flatten(0, 1).abs().sort(0).values,
-    ):
+    channels = (path - path.mean((0, 1)))[..., :2].flatten(0, 1)
+    if agrees(flat.abs().sort(0).values, channels.abs().sort(0).values):
         raise Mistake("these are the first two channels, not the two principal components")
     sizes = flat.norm(dim=0)
     if abs(sizes[0] - sizes[1]) < 1e-3 * sizes[0]:
         raise Mistake("both components are scaled to one size: keep the scale of the data")
-    # The sign of a component is arbitrary, distances between points are not.
-    expect_close(
-        torch.cdist(flat, flat),
-        torch.cdist(wanted, wanted),
-        "the plane is not the one of largest variance of all states together",
-        rtol=1e-3,
-        atol=1e-3,
-    )
-    return {"distances": torch.cdist(flat, flat)}
+    # The sign of a component is arbitrary.
+    near = {"rtol": 1e-3, "atol": 1e-3}
+    signs = (flat * wanted).sum(0).sign()
+    points = (result * signs).to(result.dtype)
+    if not agrees(points, right, **near):
+        crossed = flat.flip(-1)
+        if agrees(crossed * (crossed * wanted).sum(0).sign(), wanted, **near):
+            raise Mistake(
+                "the two components have changed places: the one of largest variance comes first"
+            )
+        if agrees(torch.cdist(flat, flat), torch.cdist(wanted, wanted), **near):
+            raise Mistake(
+                "the plane is right, and the points are turned in it: the first coordinate goes "
+                "along the direction of largest variance"
+            )
+        raise Mistake("the plane is not the one of largest variance of all states together")
+    return {"distances": torch.cdist(flat, flat).to(result.dtype)}
 
 
 def rotated_pass(answer, seed):
-    shifts = normal(seed, 4)
+    results = [_rotated(answer, seed, n, first) for n in (3, 4) for first in range(n)]
+    return {"results": torch.stack(results)}
 
-    def watched(answer, first, shifts):
+
+def _rotated(answer, seed, count, first):
+    """The answer's pass through `count` layers from layer `first`, once its order is right."""
+
+    def watched(answer, count, first, shifts):
         ran = []
 
         def layer(n):
@@ -95,49 +134,69 @@ def rotated_pass(answer, seed):
 
         def inject(z):
             ran.append("inject")
-            return z / 2 + shifts[3]
+            return z / 2 + shifts[-1]
 
-        return ask(answer, [layer(n) for n in range(3)], inject, torch.ones(2), first), ran
+        return ask(answer, [layer(n) for n in range(count)], inject, torch.ones(2), first), ran
 
-    results = []
-    for first in range(3):
-        result, order = watch(answer, watched, first, shifts)
-        result = expect_tensor(result, (2,))
-        wanted = [*range(first, 3), "inject", *range(first)] if first else ["inject", 0, 1, 2]
-        if "inject" not in order:
-            raise Mistake("the pass never injects the input: it belongs in front of layer 0")
-        if first and order == ["inject", *range(first, 3), *range(first)]:
-            raise Mistake(
-                "you inject at the start of every pass; injection stands in front of layer 0, "
-                "wherever the pass begins"
-            )
-        if sorted(map(str, order)) != sorted(map(str, wanted)):
-            raise Mistake(f"a pass runs every layer once; from layer {first} yours ran {order}")
-        if order != wanted:
-            raise Mistake(f"from layer {first} the order should go round; yours was {order}")
-        results.append(result)
-    return {"results": torch.stack(results)}
+    shifts = normal(seed, count + 1)
+    result, order = watch(answer, watched, count, first, shifts)
+    result = expect_tensor(result, (2,))
+    rest = list(range(first, count))
+    wanted = [*rest, "inject", *range(first)] if first else ["inject", *rest]
+    if "inject" not in order:
+        raise Mistake("the pass never injects the input: it belongs in front of layer 0")
+    if first and order == ["inject", *rest, *range(first)]:
+        raise Mistake(
+            "you inject at the start of every pass; injection stands in front of layer 0, "
+            "wherever the pass begins"
+        )
+    if sorted(map(str, order)) != sorted(map(str, wanted)):
+        raise Mistake(f"a pass runs every layer once; from layer {first} yours ran {order}")
+    if order != wanted:
+        raise Mistake(f"from layer {first} the order should go round; yours was {order}")
+    right = torch.ones(2)
+    for step in wanted:
+        right = right / 2 + shifts[-1] if step == "inject" else right * (step + 2) + shifts[step]
+    expect_close(
+        result,
+        right,
+        "the layers run in the right order, but the state is not handed on from each to the next",
+    )
+    return result
 
 
 def spread(answer, seed):
-    ends = normal(seed, 4, 3, 5)  # [start, token, width]
-    ends[1], ends[2] = ends[1] + 4, ends[2] - 4  # the widest pair is not one with the first start
+    ends = normal(seed, 6, 3, 5) * torch.tensor([1.0, 2.0, 5.0])[:, None]  # [start, token, width]
+    for token, (one, other) in enumerate([(1, 3), (1, 4), (2, 4)]):
+        # The widest pair is neither of neighbours nor with the first start or the last.
+        far = torch.cdist(ends[:, token], ends[:, token]).argmax().item()
+        widest = [far // 6, far % 6]
+        others = iter(n for n in range(6) if n not in widest)
+        order = [
+            widest[(one, other).index(n)] if n in (one, other) else next(others) for n in range(6)
+        ]
+        ends[:, token] = ends[order, token]
     result = expect_tensor(ask(answer, ends), (3,))
     distance = (ends[:, None] - ends[None]).norm(dim=-1)  # [start, start, token]
-    size = ends.norm(dim=-1).mean(0)
-    if agrees(result, distance.amax((0, 1))):
-        raise Mistake("the distance has no unit yet: divide by the mean length of the ends")
-    if agrees(result, distance[0].amax(0) / size):
-        raise Mistake("you compared with the first start only; every pair counts")
-    if agrees(result, distance.mean((0, 1)) / size):
-        raise Mistake(
-            "that is the mean over pairs, with each end compared to itself too; take the largest"
-        )
+    length = ends.norm(dim=-1)
+    size, widest = length.mean(0), distance.amax((0, 1))
     same = expect_tensor(ask(answer, torch.ones(3, 2, 4)))
     expect_close(same, torch.zeros(2), "ends that agree should have a spread of 0")
-    expect_close(
-        result, distance.amax((0, 1)) / size, "the shape is right, but the numbers are not"
-    )
+    neighbours = (ends[1:] - ends[:-1]).norm(dim=-1).amax(0)
+    named = {
+        "the distance has no unit yet: divide by the mean length of the ends": widest,
+        "you compared with the first start only; every pair counts": distance[0].amax(0) / size,
+        "you compared neighbouring starts only; every pair counts": neighbours / size,
+        "that is the mean over pairs, with each end compared to itself too; take the largest": (
+            distance.mean((0, 1)) / size
+        ),
+        "that is the mean over pairs; take the largest": distance.sum((0, 1)) / 30 / size,
+        "you took each channel's largest and smallest: they may belong to different runs": (
+            (ends.amax(0) - ends.amin(0)).norm(dim=-1) / size
+        ),
+        "the unit is the longest end: asked is the mean of their lengths": widest / length.amax(0),
+    }
+    expect_right(result, widest / size, named, "the shape is right, but the numbers are not")
     return {"spread": result}
 
 

@@ -4,12 +4,14 @@ import torch
 
 from looplab import LoopedConfig, LoopedTransformer
 from looplab.course.exercises.catalogue import Exercise
+from looplab.course.exercises.kinds import as_tensor
 from looplab.course.exercises.probing import (
     Mistake,
     agrees,
     ask,
     expect_close,
     expect_number,
+    expect_right,
     expect_tensor,
     normal,
     watch,
@@ -23,7 +25,7 @@ def _patterns(seed, *shape):
 
 def pattern_distance(answer, seed):
     a, b = _patterns(seed, 2, 3, 5, 5), _patterns(seed + 100, 2, 3, 5, 5)
-    result = ask(answer, a, b)
+    result = as_tensor(ask(answer, a, b))
     right = (a - b).flatten(-2).norm(dim=-1)
     if isinstance(result, torch.Tensor):
         if result.shape == ():
@@ -31,123 +33,151 @@ def pattern_distance(answer, seed):
         if result.shape == (2, 3, 5):
             raise Mistake("a distance for each row of the pattern: a pattern is one matrix")
     result = expect_tensor(result, (2, 3))
-    if agrees(result, right.square()):
-        raise Mistake("these are squared distances: the square root is missing")
-    if agrees(result, (a - b).abs().sum((-2, -1))):
-        raise Mistake("that sums absolute differences; the Frobenius norm squares them first")
-    if agrees(result, torch.linalg.matrix_norm(a - b, ord=2)):
-        raise Mistake("that is the spectral norm, the largest stretch; the Frobenius norm is asked")
-    expect_close(result, right, "the shape is right, but the distances are not")
+    named = {
+        "these are squared distances: the square root is missing": right.square(),
+        "that sums absolute differences; the Frobenius norm squares them first": (
+            (a - b).abs().sum((-2, -1))
+        ),
+        "that is the spectral norm, the largest stretch; the Frobenius norm is asked": (
+            torch.linalg.matrix_norm(a - b, ord=2)
+        ),
+        "you subtracted norms; two patterns of equal norm can still be far apart": (
+            a.flatten(-2).norm(dim=-1) - b.flatten(-2).norm(dim=-1)
+        ),
+    }
+    expect_right(result, right, named, "the shape is right, but the distances are not")
+    alone = expect_tensor(ask(answer, a[0, 0], b[0, 0]), ())
+    expect_close(alone, right[0, 0], "two patterns without further axes come out wrong")
     return {"distance": result}
 
 
 def all_distances(answer, seed):
     draw = torch.Generator().manual_seed(seed)
     patterns = torch.randn(40, 30, generator=draw)
-    result = ask(answer, patterns)
+    result = as_tensor(ask(answer, patterns))
     if isinstance(result, torch.Tensor) and result.isnan().any():
         raise Mistake(
             "there are NaN: rounding makes a square slightly negative, and its root is not a number"
         )
     result = expect_tensor(result, (40, 40))
     right = torch.cdist(patterns, patterns, compute_mode="donot_use_mm_for_euclid_dist")
-    if agrees(result, patterns @ patterns.T):
-        raise Mistake("these are the inner products; the distances are made from three of them")
-    if agrees(result, right.square(), atol=1e-3):
-        raise Mistake("these are squared distances: the square root is missing")
+    itself = torch.eye(40, dtype=torch.bool)  # zero up to rounding, which a root makes large
     square = patterns.square().sum(-1)
     half = (square[:, None] + square - patterns @ patterns.T).clamp_min(0).sqrt()
-    if agrees(result, half, atol=1e-3):
-        raise Mistake("the inner product counts twice: |a - b|² = |a|² + |b|² - 2 ab")
-    itself = torch.eye(40, dtype=torch.bool)  # zero up to rounding, which a root makes large
+    named = {
+        "these are the inner products; the distances are made from three of them": (
+            patterns @ patterns.T
+        ),
+        "these are squared distances: the square root is missing": right.square(),
+        "the inner product counts twice: |a - b|² = |a|² + |b|² - 2 ab": half,
+    }
+    named = {mistake: wrong[~itself] for mistake, wrong in named.items()}
     wrong = "the shape is right, but the distances are not"
-    expect_close(result[~itself], right[~itself], wrong, rtol=1e-3)
+    expect_right(result[~itself], right[~itself], named, wrong, rtol=1e-3, atol=1e-3)
     expect_close(result[itself], right[itself], "a pattern is at distance 0 from itself", atol=0.05)
     # A run that settles: patterns ever closer to the last one, as in the chapter.
     steps = torch.randn(12, 30, generator=draw) * 0.3 ** torch.arange(12.0)[:, None]
     settling = torch.rand(30, generator=draw) + steps
-    near = ask(answer, settling)
-    if isinstance(near, torch.Tensor) and near.isnan().any():
-        raise Mistake(
-            "on a run that settles there are NaN: rounding makes a square negative, and its root "
-            "is not a number"
-        )
-    near = expect_tensor(near, (12, 12))
+    near = as_tensor(ask(answer, settling))
+    # A long one of three layers, each of which repeats its own pattern: [loop, layer, entry].
+    points = torch.rand(3, 30, generator=draw)
+    long = (points + 1e-4 * torch.randn(60, 3, 30, generator=draw)).flatten(0, 1)
+    far = as_tensor(ask(answer, long))
+    for one in (near, far):
+        if isinstance(one, torch.Tensor) and one.isnan().any():
+            raise Mistake(
+                "on a run that settles there are NaN: rounding makes a square negative, and its "
+                "root is not a number"
+            )
+    near, far = expect_tensor(near, (12, 12)), expect_tensor(far, (180, 180))
     wanted = (settling[:, None] - settling[None]).double().norm(dim=-1)
-    far = ~torch.eye(12, dtype=torch.bool)
-    if not torch.allclose(near.double()[far], wanted[far], rtol=1e-2):
+    others = ~torch.eye(12, dtype=torch.bool)
+    if not agrees(near[others], wanted[others], rtol=1e-2, atol=0):
         raise Mistake(
             "patterns that nearly agree come out at the wrong distance: in float32 two large "
             "numbers are subtracted here. Count all patterns from the last one before you multiply"
         )
-    return {"distances": result[~itself], "settling": near[far]}
+    wanted = torch.cdist(long.double(), long.double())
+    expect_close(far, wanted, "on a long run the distances are not right", rtol=1e-2, atol=0.02)
+    return {"distances": result[~itself], "settling": near[others]}
 
 
 def contrast(answer, seed):
     draw = torch.Generator().manual_seed(seed)
-    loops, layers = 4, 3
-    table = torch.rand(12, 12, generator=draw) + 1
-    layer = torch.arange(12) % layers
+    layers, loops = 2 + seed % 3, 5
+    size = layers * loops
+    table = torch.rand(size, size, generator=draw) + 1
+    layer = torch.arange(size) % layers
     same = layer[:, None] == layer
     table[same] *= 0.3
     table = (table + table.T) / 2
     table.fill_diagonal_(0)
     result = expect_number(ask(answer, table, layers))
-    itself = torch.eye(12, dtype=torch.bool)
-    other = table[~same].mean()
-    right = (table[same & ~itself].mean() / other).item()
-    if _near(result, (table[same].mean() / other).item()):
-        raise Mistake(
-            "a pattern's distance to itself is 0 and says nothing: leave the diagonal out"
-        )
-    if _near(result, 1 / right):
-        raise Mistake("upside down: the same layer belongs above the line, the others below")
-    block = torch.arange(12) // layers
-    together = block[:, None] == block
-    if _near(result, (table[together & ~itself].mean() / table[~together].mean()).item()):
-        raise Mistake("you compared patterns of one loop; the question is about one layer")
-    numbered = torch.arange(12) // loops
-    mixed = numbered[:, None] == numbered
-    if _near(result, (table[mixed & ~itself].mean() / table[~mixed].mean()).item()):
-        raise Mistake("the order is layer by layer inside each loop: the layer is index % layers")
-    if not _near(result, right):
-        raise Mistake("the number is not the ratio of the two means")
+    itself = torch.eye(size, dtype=torch.bool)
+
+    def ratio(same, keep=~itself):
+        return table[same & keep].mean() / table[~same].mean()
+
+    right = ratio(same)
+    block, numbered = torch.arange(size) // layers, torch.arange(size) // loops
+    named = {
+        "a pattern's distance to itself is 0 and says nothing: leave the diagonal out": (
+            ratio(same, keep=same)
+        ),
+        "upside down: the same layer belongs above the line, the others below": 1 / right,
+        "you compared patterns of one loop; the question is about one layer": (
+            ratio(block[:, None] == block)
+        ),
+        "the order is layer by layer inside each loop: the layer is index % layers": (
+            ratio(numbered[:, None] == numbered)
+        ),
+        "below the line stand the distances between different layers alone, not all distances": (
+            table[same & ~itself].mean() / table.mean()
+        ),
+    }
+    expect_right(result, right, named, "the number is not the ratio of the two means")
     return {"contrast": result}
-
-
-def _near(a, b):
-    return abs(a - b) < 1e-4 * max(1, abs(b))
 
 
 def most_change(answer, seed):
     draw = torch.Generator().manual_seed(seed)
     before = torch.randn(6, 8, generator=draw)  # [token, width]
     after = before * 0.5 + 0.1 * torch.randn(6, 8, generator=draw)
-    kappa, head_width = 1.7, 4
+    kappa, head_width = 1.7 + seed % 5 / 10, 3 + 2 * (seed % 2)
     result = expect_number(ask(answer, before, after, kappa, head_width))
+    root = head_width**0.5
     step, big, small = (after - before).norm(), before.norm(), after.norm()
-    right = (0.5 * 2 * big * kappa / head_width**0.5 * step).item()
-    if _near(result, 2 * right):
-        raise Mistake("twice too much: the softmax's own constant, 1/2, is missing")
-    if _near(result, right / 2):
-        raise Mistake("half of it: the score is quadratic in X, which is where 2 B comes from")
-    if _near(result, (big * kappa / head_width**0.5 * step * small / big).item()):
-        raise Mistake("B has to cover both states: take the larger of the two norms")
-    if _near(result, (big * kappa / 8**0.5 * step).item()):
-        raise Mistake("scores are divided by the root of the head's width, not the state's")
-    spectral = torch.linalg.matrix_norm(before, ord=2)
-    if _near(result, (spectral * kappa / head_width**0.5 * step).item()):
-        raise Mistake("B is a Frobenius norm here, over all tokens and channels")
-    if not _near(result, right):
-        raise Mistake("the number is not 1/2 · 2 B κ / sqrt(d) · ‖X_t - X_{t-1}‖")
+    right = big * kappa / root * step
+    tighter = (big + small) / 2 * kappa / root * step  # each term of the proof with its own norm
+    swapped = expect_number(ask(answer, after, before, kappa, head_width))
+    if not agrees(result, right) and not (agrees(result, tighter) and agrees(swapped, tighter)):
+        spectral = torch.linalg.matrix_norm(before, ord=2)
+        named = {
+            "twice too much: the softmax's own constant, 1/2, is missing": 2 * right,
+            "half of it: the score is quadratic in X, which is where 2 B comes from": right / 2,
+            "B has to cover both states: take the larger of the two norms": right * small / big,
+            "scores are divided by the root of the head's width, not the state's": (
+                right * root / 8**0.5
+            ),
+            "you divided by the head's width: scores are divided by its root": right / root,
+            "scores are divided by the root of the head's width, and yours are not divided": (
+                right * root
+            ),
+            "scores are divided by the root of the head's width, and yours are multiplied": (
+                right * head_width
+            ),
+            "B is a Frobenius norm here, over all tokens and channels": right * spectral / big,
+            "the last factor is missing: how far the state moved": right / step,
+        }
+        wrong = "the number is not 1/2 · 2 B κ / sqrt(d) · ‖X_t - X_{t-1}‖"
+        expect_right(result, right, named, wrong)
     still = expect_number(ask(answer, before, before, kappa, head_width))
     if still:
         raise Mistake("a state that does not move should leave attention no room to move")
     # The larger norm may also be the later one.
-    other = expect_number(ask(answer, after, before, kappa, head_width))
-    if not _near(other, right):
+    if not agrees(swapped, right) and not agrees(swapped, tighter):
         raise Mistake("B has to cover both states: take the larger of the two norms")
-    return {"most": result}
+    return {"most": right}
 
 
 def freeze_from(answer, seed):

@@ -1,6 +1,6 @@
 """Checks of chapter 05, What makes a fixed point."""
 
-from math import log, sqrt
+from math import log, sin, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from looplab.course.exercises.probing import (
     ask,
     expect_close,
     expect_number,
+    expect_right,
     expect_tensor,
     watch,
 )
@@ -46,6 +47,9 @@ def draw_weights(answer, seed):
         raise Mistake("the weights are not centred at zero")
     if matrix.abs().max() < 2.5 * found:
         raise Mistake("no weight is far out: these are not from a normal distribution")
+    tails = (matrix.double() / found).pow(4).mean().item()  # 3 for a normal distribution
+    if abs(tails - 3) > 0.4:
+        raise Mistake("too few weights are far out, or too many: these are not from a normal one")
     units = [round(draw(gain, seed).std().item() * sqrt(columns) / gain, 1) for gain in (0.5, 2.0)]
     expect_close(units, [1.0, 1.0], "the standard deviation is not gain / sqrt(fan-in)", atol=0.05)
     drawn = torch.Generator().manual_seed(seed)
@@ -76,7 +80,7 @@ def _turned(states, angles):
 
 def kind_of_end(answer, seed):
     kinds = ("cycle", "degenerate", "explodes", "moving")
-    rest, points = _run(seed)
+    rest, points = _run(seed, loops=40 + seed % 4)
     loops, _, tokens, _ = rest.shape
     loop = torch.arange(1.0, loops + 1)
     every = torch.ones(tokens)
@@ -136,6 +140,10 @@ def kind_of_end(answer, seed):
             "with one token of ten in motion it is still a cycle, with three it is moving; "
             f"yours says {told[-2]} and {told[-1]}"
         )
+    for sentence, wanted, states in _fine_points(points, loops):
+        told.append(of(states))
+        if told[-1] != wanted:
+            raise Mistake(f"{sentence}: it is {wanted!r}, and yours says {told[-1]!r}")
     runs = {
         "cycle": rest,
         "explodes": rest * 1.3 ** loop.view(-1, 1, 1, 1),
@@ -149,6 +157,140 @@ def kind_of_end(answer, seed):
     return {"kinds": told}
 
 
+def _fine_points(points, loops):
+    """Runs that hang on one word of the rule each: (what is so, what it is called, states).
+
+    points: where each layer of each token rests, [layer, token, width].
+    """
+    half, quarter = loops // 2, loops // 4
+    still = points.expand(loops, -1, -1, -1)
+    base = torch.linalg.qr(points.transpose(0, 1).transpose(-1, -2))[0]  # [token, width, 3]
+    along, across = base[..., 0], base[..., 1]  # unit vectors at right angles, [token, width]
+
+    def grown(factors, tokens=slice(None), layers=slice(None)):
+        states = still.clone()
+        states[:, layers, tokens] *= factors.view(-1, 1, 1, 1)
+        return states
+
+    def jump(at):
+        return torch.where(torch.arange(loops) < at, 1.0, 1000.0)
+
+    def to(end):
+        return 1 + (end - 1) * ((torch.arange(loops) - half).clamp_min(0) / (loops - 1 - half))
+
+    def fan(cosines):
+        """Layers at these cosines to the first [layer, token], in one plane; signs are sides."""
+        side, cosine = cosines.sign()[..., None], cosines.abs()[..., None]
+        return cosine * along + side * (1 - cosine.square()).clamp_min(0).sqrt() * across
+
+    def resting(cosines):
+        cosines = torch.tensor(cosines)[:, None] if not torch.is_tensor(cosines) else cosines
+        return fan(cosines.expand(3, 10)).expand(loops, -1, -1, -1)
+
+    def blips(*away, tokens=10):
+        """A direction that is away from its last value at some loops: (loop, how far)."""
+        states = still.clone()
+        states[:, -1] = along
+        for at, far in away:
+            chord = torch.tensor(far)
+            cosine = 1 - chord.square() / 2
+            moved = cosine * along + chord.sign() * (1 - cosine.square()).sqrt() * across
+            states[at, -1, :tokens] = moved[:tokens]
+        return states
+
+    one = torch.ones(3, 10)
+    in_turn = one.clone()
+    in_turn[1, ::2] = in_turn[2, 1::2] = 0.9985
+    low, lower = one.clone(), one.clone()
+    low[1, 0], lower[1, 0] = 0.9955, 0.985
+    late, early = still.clone(), still.clone()
+    late[:-1, :-1], early[-1, :-1] = late[:-1, -1:], early[-1, -1:]
+    infinite, undefined = still.clone(), still.clone()
+    infinite[3, 0, 2, 0], undefined[half, 1, 4, 1] = float("-inf"), float("nan")
+    turning = still.clone()
+    turning[:, :-1] = _turned(still, torch.arange(1.0, loops + 1)[:, None].expand(-1, 10))[:, :-1]
+    both = (one[..., None] * along).expand(loops, -1, -1, -1)
+    inside, window = loops - quarter, "the last quarter, loops // 4 long"
+    creeping = [(loops - 1 - n, 0.016 * n / (quarter - 1)) for n in range(quarter)]
+    return [
+        (
+            "two tokens of ten grow a thousandfold, and the median over tokens decides",
+            "cycle",
+            grown(to(1000.0), slice(2)),
+        ),
+        (
+            "eight tokens of ten grow a thousandfold, and the median over tokens decides",
+            "explodes",
+            grown(to(1000.0), slice(8)),
+        ),
+        ("all growth is over at index loops // 2", "cycle", grown(jump(half))),
+        ("all growth comes right after index loops // 2", "explodes", grown(jump(half + 1))),
+        ("the length grows 99.5-fold in the second half", "cycle", grown(to(99.5))),
+        ("the length grows 100.5-fold in the second half", "explodes", grown(to(100.5))),
+        ("all layers but the last explode", "cycle", grown(to(1000.0), layers=slice(2))),
+        ("one number of an early loop is infinite", "explodes", infinite),
+        ("one number half-way is NaN", "explodes", undefined),
+        (
+            "each layer is close to the next, and the last is not close to the first",
+            "cycle",
+            resting([1.0, 0.99912, 0.9965]),
+        ),
+        (
+            "all layers are close to the first, whatever they are to each other",
+            "degenerate",
+            resting([1.0, 0.9994, -0.9994]),
+        ),
+        (
+            "the least cosine of each token is 0.9985, at one layer or the other",
+            "cycle",
+            resting(in_turn),
+        ),
+        ("the mean over tokens of the least cosine is 0.9985", "cycle", resting(lower)),
+        ("the mean over tokens of the least cosine is 0.9995", "degenerate", resting(low)),
+        ("the least cosine is 0.9988", "cycle", resting([1.0, 0.9988, 1.0])),
+        ("the least cosine is 0.9992", "degenerate", resting([1.0, 1.0, 0.9992])),
+        ("layers of one direction have different lengths", "degenerate", _longer(both)),
+        ("layers coincide at all loops but the last", "cycle", late),
+        ("layers coincide at the last loop alone", "degenerate", early),
+        ("the run explodes, with all layers at one point", "explodes", both * _column(to(1000.0))),
+        (
+            "all layers coincide, and go round",
+            "degenerate",
+            _turned(both, torch.arange(1.0, loops + 1)[:, None].expand(-1, 10)),
+        ),
+        ("all layers but the last go round", "cycle", turning),
+        (
+            "every token is 0.02 away at one loop of the quarter",
+            "moving",
+            blips((inside + 2, 0.02)),
+        ),
+        (f"every token is away at the first loop of {window}", "moving", blips((inside, 0.02))),
+        (f"every token is away one loop before {window}", "cycle", blips((inside - 1, 0.02))),
+        ("every token is 0.0095 away at one loop", "cycle", blips((inside + 1, 0.0095))),
+        ("every token is 0.0105 away at one loop", "moving", blips((inside + 1, 0.0105))),
+        ("two tokens of ten are away at one loop", "moving", blips((inside, 0.02), tokens=2)),
+        ("every token creeps by 0.016 in the last quarter", "moving", blips(*creeping)),
+        (
+            "every token is 0.007 away at two loops, on two sides, and the last value counts",
+            "cycle",
+            blips((inside, 0.007), (inside + 3, -0.007)),
+        ),
+        (
+            "every token is 0.007 away at two loops, on two sides, and the very last value counts",
+            "cycle",
+            blips((loops - 2, 0.007), (inside + 3, -0.007)),
+        ),
+    ]
+
+
+def _column(values):
+    return values.view(-1, 1, 1, 1)
+
+
+def _longer(states):
+    return states * torch.tensor([1.0, 2.0, 5.0])[:, None, None]
+
+
 def radius(answer, seed):
     generator = torch.Generator().manual_seed(seed)
     skew = torch.eye(6) + 0.4 * torch.randn(6, 6, generator=generator)
@@ -158,58 +300,84 @@ def radius(answer, seed):
     flipping = skew @ torch.diag(torch.tensor([-0.9, 0.5, 0.4, 0.3, 0.2, 0.1])) @ skew.inverse()
     v = torch.randn(6, generator=generator)
 
-    def watched(answer, matrix, v):
+    def watched(answer, matrix, v, products):
         calls = []
 
         def push(v):
             calls.append(v.detach().clone())
             return matrix @ v
 
-        return ask(answer, push, v, 100), calls
+        return ask(answer, push, v, products), calls
 
     found = []
-    for matrix, right in ((3 * turning, 2.4), (flipping, 0.9), (turning, 0.8)):
-        value, calls = watch(answer, watched, matrix, v)
+    for matrix, right, products in (
+        (3 * turning, 2.4, 100),
+        (flipping, 0.9, 81),
+        (turning, 0.8, 60),
+    ):
+        value, calls = watch(answer, watched, matrix, v, products)
         if isinstance(value, torch.Tensor) and value.numel() > 1:
             raise Mistake("that is a vector; one number is asked: by how much it grows")
-        value = float("nan") if value is None else float(value)
-        if len(calls) != 100:
-            raise Mistake(f"100 products were asked for, and push was called {len(calls)} times")
+        if len(calls) < products:
+            raise Mistake(
+                f"{products} products were asked for, and push was called {len(calls)} times"
+            )
         if all(torch.equal(call, calls[0]) for call in calls):
             raise Mistake("every product is of the same vector: hand on what came out")
         longest = max(call.norm().nan_to_num(float("inf")).item() for call in calls)
-        if longest > 1e6 or value != value:
+        undefined = isinstance(value, float | torch.Tensor) and float(value) != float(value)
+        if longest > 1e6 or value is None or undefined:
             raise Mistake(
                 "the vector grows without end and leaves the floats: bring it back to length 1 "
                 "after every product"
             )
-        v0, growth = v / v.norm(), []
-        for _ in range(100):
-            v0 = matrix @ v0
-            growth.append(v0.norm())
-            v0 = v0 / v0.norm()
-        growth = torch.stack(growth)
-        late = growth[50:]
-        if abs(value + right) < 0.05 * right:
-            raise Mistake("the sign of a multiplier is not asked here: the radius is a length")
-        if abs(value / late.log().mean().exp().item() - 1) > 1e-3:
-            if abs(value - late.log().mean().item()) < 1e-3:
+        value = expect_number(value)
+        growth = _growth(matrix, v, products + 1)
+        late = growth[products // 2 : products]
+
+        def near(other, value=value):
+            return agrees(value, other, rtol=1e-3, atol=1e-4)
+
+        # The half may be cut on either side of the middle, after one product more as well.
+        rights = [
+            growth[start:stop].log().mean().exp()
+            for stop in (products, products + 1)
+            for start in (stop // 2, stop - products // 2)
+        ]
+        if not any(map(near, rights)):
+            if abs(value + right) < 0.05 * right:
+                raise Mistake("the sign of a multiplier is not asked here: the radius is a length")
+            if near(late.log().mean()):
                 raise Mistake("that is the mean logarithm: take its exp")
-            if abs(value / late.mean().item() - 1) < 1e-3:
+            if near(late.mean()):
                 raise Mistake(
                     "that is the plain mean of the factors: factors multiply, so the mean of "
                     "their logarithms is the one to take"
                 )
-            if abs(value / growth[-1].item() - 1) < 1e-3:
+            if near(growth[products - 1]):
                 raise Mistake(
                     "you return the last factor alone; where a pair turns it pulses for ever, so "
                     "average the second half"
                 )
-            if abs(value / growth.log().mean().exp().item() - 1) < 1e-3:
+            if near(growth[:products].log().mean().exp()):
                 raise Mistake("the first products belong to the start vector: leave that half out")
             raise Mistake(f"the radius of this matrix is {right}, and you found {value:.3g}")
-        found.append(expect_number(value))
+        if len(calls) > 2 * products + 2:
+            raise Mistake(
+                f"{products} products were asked for, and push was called {len(calls)} times"
+            )
+        found.append(rights[0])
     return {"radii": found}
+
+
+def _growth(matrix, v, products):
+    """By how much each product lengthens the vector: [product]."""
+    v, growth = v / v.norm(), []
+    for _ in range(products):
+        v = matrix @ v
+        growth.append(v.norm())
+        v = v / v.norm()
+    return torch.stack(growth)
 
 
 def leading_exponent(answer, seed):
@@ -260,10 +428,38 @@ def leading_exponent(answer, seed):
     if abs(turns - log((4 + 1 / 8) / 2)) < 1e-3:
         raise Mistake("that is the logarithm of the mean; take the mean of the logarithms")
     expect_close(turns, wanted, "growth by 4 and by 1/8 in turn: the exponent is off", atol=1e-3)
+    # At rest on a point that repels: the state itself never leaves it, its neighbour would.
+    resting = of(lambda z: (2 * z).tanh(), torch.zeros(2), nudge, 60, 30)
+    if abs(resting - log(2)) > 5e-3:
+        raise Mistake(
+            f"at rest on a point where neighbours part by 2 per loop it should be log 2, and yours "
+            f"is {resting:.3g}: the path is that of the state, the neighbour is only compared"
+        )
+
+    def clocked(z):  # [clock, y]: what is between neighbours grows by another factor at each loop
+        return torch.stack((z[0] + 1, (0.7 + 0.2 * (5 * z[0]).sin()) * z[1]))
+
+    loops, settle = 12 + int(10 * kick), 5
+    timed = of(clocked, torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1e-3]), loops, settle)
+    factors = [log(0.7 + 0.2 * sin(5 * t)) for t in range(loops + settle)]
+    windows = {
+        "the first `settle` loops are counted too: they belong to the start": (0, loops),
+        "yours runs `settle` loops more than asked: they are the first of the `loops` loops": (
+            settle,
+            loops + settle,
+        ),
+        "one of the first `settle` loops is counted: leave all of them out": (settle - 1, loops),
+        "one loop too few is counted: only the first `settle` are left out": (settle + 1, loops),
+        "the last loop is not counted": (settle, loops - 1),
+    }
+    named = {mistake: sum(factors[a:b]) / (b - a) for mistake, (a, b) in windows.items() if b > a}
+    wanted = sum(factors[settle:loops]) / (loops - settle)
+    wrong = "where each loop has a factor of its own the mean of their logarithms is off"
+    expect_right(timed, wanted, named, wrong, atol=1e-3)
     rate = 0.5 + 0.45 * kick.item()
     drawn = of(lambda z: torch.tensor([rate, 0.3], dtype=z.dtype) * z, begin, nudge, 60, 30)
     expect_close(drawn, log(rate), f"on the map ({rate:.3f} a, 0.3 b) it is off", atol=5e-3)
-    found = {"linear": linear, "folding": folding, "turns": turns, "drawn": drawn}
+    found = {"linear": linear, "folding": folding, "turns": turns, "drawn": drawn, "timed": timed}
     return {name: round(value, 3) for name, value in found.items()}
 
 
@@ -275,26 +471,25 @@ def decay(answer, seed):
     result = expect_tensor(ask(answer, log_a, dt_bias), (20,))
     dt, a = F.softplus(dt_bias), log_a.exp()
 
-    def is_close(other):
-        return agrees(result, other, atol=1e-6)
-
-    if is_close(dt * a):
-        raise Mistake("that is the rate dt * a; what the state is multiplied by is exp of minus it")
-    if is_close((dt * a).exp()):
-        raise Mistake("the sign is lost: these factors are above 1, and the state would grow")
-    if is_close((-dt * log_a).exp()):
-        raise Mistake("log_a is the logarithm of the rate and may be negative: take its exp first")
-    if is_close((-dt_bias * a).exp()):
-        raise Mistake(
-            "dt_bias may be negative, and a step length may not: send it through softplus"
-        )
-    if is_close(1 - dt * a):
-        raise Mistake(
-            "1 - dt * a is the first-order step: for a large rate it leaves the interval 0 to 1"
-        )
-    if result.min() < 0 or result.max() > 1:
+    right = (-dt * a).exp()
+    named = {
+        "that is the rate dt * a; what the state is multiplied by is exp of minus it": dt * a,
+        "the sign is lost: these factors are above 1, and the state would grow": (dt * a).exp(),
+        "log_a is the logarithm of the rate and may be negative: take its exp first": (
+            (-dt * log_a).exp()
+        ),
+        "dt_bias may be negative, and a step length may not: send it through softplus": (
+            (-dt_bias * a).exp()
+        ),
+        "1 - dt * a is the first-order step: for a large rate it leaves the interval 0 to 1": (
+            1 - dt * a
+        ),
+    }
+    known = any(agrees(result, wrong, atol=1e-6) for wrong in (right, *named.values()))
+    if not known and (result.min() < 0 or result.max() > 1):
         raise Mistake("a factor lies outside 0 to 1")
-    expect_close(result, (-dt * a).exp(), "all factors are between 0 and 1, but not these ones")
+    wrong = "all factors are between 0 and 1, but not these ones"
+    expect_right(result, right, named, wrong, atol=1e-6)
     return {"decay": result}
 
 

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from looplab.course.exercises.kinds import Rough, as_tensor, rounding, without_numpy
 
-
 FLOAT32 = torch.finfo(torch.float32).eps
 
 
@@ -217,4 +216,4 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a, b)
+    return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
