@@ -181,6 +181,15 @@ MODELS = {
     ),
 }
 
+# Two more trainings each: what a chapter says of one trained model is said of three.
+MODELS |= {
+    f"{name}-{seed}": replace(
+        MODELS[name], about=f"the recipe of {name} with seed {seed}", half=True, seeds=(seed,)
+    )
+    for name in ("hero", "root-k1-penalty")
+    for seed in (1, 2)
+}
+
 
 def evaluate(model, plan):
     """Accuracy by loop and difficulty on both test sets, after the loops in LOOPS."""
