@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from looplab.plots.picture import MARKERS, PALETTE, STYLES, Picture, drawing
@@ -19,8 +19,11 @@ __all__ = [
     "pattern_distances",
     "stages",
     "staircase",
+    "staircases",
     "trade_off",
 ]
+
+SOLVED = 0.9  # a difficulty counts as solved from this share of right answers on
 
 
 def loss_curve(losses: Sequence[float] | Mapping[str, Sequence[float]], smooth: int = 20):
@@ -54,14 +57,18 @@ def accuracy_by_loop(
             values = np.asarray(values, dtype=float)
             loop = np.arange(1, len(values) + 1)
             most = max(most, len(values))
-            axes.plot(loop, values, label=name, marker=MARKERS[n % 7], markersize=4, **_look(n))
+            at = _by_eighth(len(values))
+            axes.plot(
+                loop, values, label=name, marker=MARKERS[n % 7], ms=5, markevery=at, **_look(n)
+            )
             best = int(values.argmax())
             told.append(
                 f"{name} starts at {values[0]:.2f}, is highest with {values[best]:.2f} at loop "
                 f"{best + 1} and ends at {values[-1]:.2f} after {len(values)}"
             )
         if trained:
-            axes.axvspan(*trained, color="0.9", zorder=0, label="loops in training")
+            look = {"facecolor": "0.92", "edgecolor": "0.6", "linewidth": 0.7, "zorder": 0}
+            axes.axvspan(*trained, label="loops in training", **look)
         axes.set_xscale("log", base=2)
         ticks = [2**p for p in range(int(np.log2(most)) + 1)]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -93,12 +100,57 @@ def staircase(accuracy: Tensor, loops: Sequence[int] = (1, 2, 3, 4, 5, 6), what:
         axes.set(xlabel=what, ylabel="loops")
     solved = []
     for loop, row in zip(loops, table, strict=True):
-        right = [d for d, value in enumerate(row) if value >= 0.9]
-        reach = next((d - 1 for d in range(len(row)) if d not in right), len(row) - 1)
+        reach = _reach(row)
         solved.append(f"loop {loop} solves up to {reach}" if reach >= 0 else f"loop {loop} none")
     return Picture(
         figure, f"Accuracy by loop and {what}: " + ", ".join(solved) + ".", {"accuracy": table}
     )
+
+
+def staircases(rows: Mapping[str, Mapping[str, Tensor]], what: str = "depth"):
+    """Accuracy tables [loop, difficulty] in rows of panels, as shades; a dot marks 0.9 and more.
+
+    rows: what stands in front of a row -> what stands above a panel -> its table, loops from 1.
+    """
+    told, shown = [], {name: _tables(row) for name, row in rows.items()}
+    across = max(len(row) for row in shown.values())
+    with drawing(1.0 + 1.5 * across, 0.6 + 1.25 * len(rows), across, len(rows), squeeze=False) as (
+        figure,
+        grid,
+    ):
+        for panels, (row, tables) in zip(grid, shown.items(), strict=True):
+            for panel in panels[len(tables) :]:
+                panel.set_visible(False)
+            for panel, (name, table) in zip(panels, tables.items(), strict=False):
+                image = panel.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+                loop, depth = np.nonzero(table >= SOLVED)
+                panel.plot(depth, loop, ".", color="black", markersize=3)
+                panel.grid(False)
+                panel.set_title(name, fontsize=9)
+                ticks = range(0, table.shape[1], 4)
+                panel.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=8)
+                numbers = range(1, len(table) + 1)
+                panel.set_yticks(range(len(table)), [str(n) for n in numbers], fontsize=8)
+                reached = ", ".join(
+                    str(_reach(line)) if _reach(line) >= 0 else "none" for line in table
+                )
+                told.append(f"{row}, {name}: {reached}")
+            panels[0].set_ylabel(f"{row}\nloops", fontsize=9)
+        figure.supxlabel(what, fontsize=9)
+        figure.colorbar(image, ax=grid, label="share right", fraction=0.05)
+    alt = (
+        f"Accuracy by loop and {what}, and up to which {what} 0.9 are right after loops 1, 2, ...: "
+    )
+    return Picture(figure, alt + "; ".join(told) + ".", {"tables": shown})
+
+
+def _tables(row: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: torch.as_tensor(table).numpy() for name, table in row.items()}
+
+
+def _reach(row: np.ndarray) -> int:
+    """The largest difficulty up to which every share is SOLVED; -1 for none."""
+    return next((d - 1 for d, value in enumerate(row) if not value >= SOLVED), len(row) - 1)
 
 
 def lines_by_layer(
@@ -125,9 +177,8 @@ def lines_by_layer(
             line = values[:, n].numpy()
             if log:
                 line = np.where(line > 0, line, np.nan)
-            axes.plot(
-                loop, line, label=name, marker=MARKERS[n % 7], markevery=every, ms=5, **_look(n)
-            )
+            at = (every * n // values.shape[1], every)  # where lines meet no marker hides another
+            axes.plot(loop, line, label=name, marker=MARKERS[n % 7], markevery=at, ms=5, **_look(n))
             if spread is not None:
                 low, high = line - spread[:, n].numpy(), line + spread[:, n].numpy()
                 axes.fill_between(
@@ -136,14 +187,25 @@ def lines_by_layer(
             seen = line[np.isfinite(line)]
             way = f"goes from {seen[0]:.2g} to {seen[-1]:.2g}" if len(seen) else "has no value"
             told.append(f"{name} {way}")
-        if floor is not None:
-            axes.axhspan(0 if not log else floor / 1e3, floor, color="0.9", zorder=0)
-            axes.text(loop[-1], floor, "float32 noise", ha="right", va="top", color="0.35")
-            seen = values[values > 0]
-            if len(seen):
-                axes.set_ylim(bottom=max(float(seen.min()) / 3, floor / 1e2))
         if log:
             axes.set_yscale("log")
+            axes.margins(y=0.08)  # from here on in decades
+        if floor is not None:
+            axes.autoscale_view()
+            low, high = axes.get_ylim()
+            axes.axhspan(floor / 1e9 if log else low, floor, color="0.92", zorder=0)
+            axes.set_ylim(min(low, floor / 4) if log else low, max(high, 2 * floor))
+            # At the left, where lines that settle are still far above.
+            axes.annotate(
+                "float32 noise",
+                (0, floor),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, -3),
+                textcoords="offset points",
+                va="top",
+                color="0.35",
+                fontsize=9,
+            )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="loop", ylabel=ylabel)
         _legend(axes, values.shape[1])
@@ -155,30 +217,56 @@ def lines_by_layer(
 
 
 def cycle(pca, title: str = ""):
-    """The path of `measure.cycle_pca` in its plane: one marker per layer, late loops darker."""
+    """The path of `measure.cycle_pca` in its plane: a marker per layer, loops numbered.
+
+    The last loop is drawn in black with arrows from layer to layer; early loops are paler.
+    """
     points = torch.as_tensor(pca.points).numpy()
     loops, layers, _ = points.shape
-    with drawing(5.2, 4.4) as (figure, axes):
+    with drawing(5.6, 5.0) as (figure, axes):
         path = points.reshape(-1, points.shape[-1])
         axes.plot(path[:, 0], path[:, 1], color="0.75", linewidth=0.8, zorder=1)
-        last = np.concatenate([points[-1], points[-1, :1]])
-        axes.plot(last[:, 0], last[:, 1], color="black", linewidth=1.5, zorder=2)
+        size = np.ptp(path[:, :2], axis=0).max()
         for n in range(layers):
             look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "s": 40, "zorder": 3}
-            axes.scatter(*points[:, n, :2].T, alpha=np.linspace(0.15, 1, loops), **look)
+            axes.scatter(*points[:, n, :2].T, alpha=np.linspace(0.25, 1, loops), **look)
             axes.scatter(*points[-1, n, :2], label=f"after layer {n + 1}", **look)
+            start, end = points[-1, n, :2], points[-1, (n + 1) % layers, :2]
+            if np.linalg.norm(end - start) > 0.02 * size:
+                arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 5, "shrinkB": 5}
+                axes.annotate("", end, start, arrowprops=arrow, zorder=2)
+        middle = points[-1, :, :2].mean(0)
+        placed = []  # numbers beside the end of each early loop, as long as they find room
+        for loop, point in enumerate(points[:, -1, :2], start=1):
+            if all(np.linalg.norm(point - other) > 0.07 * size for other in placed):
+                away = point - middle if layers > 1 else np.array([0, 1])
+                away = away / max(np.linalg.norm(away), 1e-9)
+                axes.annotate(
+                    f"loop {loop}" if not placed else str(loop),
+                    point,
+                    xytext=9 * away,
+                    textcoords="offset points",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                )
+                placed.append(point)
         share = [f"{100 * float(part):.0f} %" for part in pca.explained]
         axes.set(xlabel=f"component 1 ({share[0]})", ylabel=f"component 2 ({share[1]})")
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.margins(0.1)
         axes.set_title(title)
         axes.legend()
     reach = np.linalg.norm(path - path.mean(0), axis=1).max()
     corners = np.linalg.norm(points[-1] - np.roll(points[-1], 1, axis=0), axis=1)
     closing = np.linalg.norm(points[-1] - points[-2], axis=1).max()
+    ends = f"the {layers} layers end on points {corners.min():.2g} to {corners.max():.2g} apart"
+    still = closing < 1e-5 * reach  # further digits are rounding, on each processor its own
     alt = (
         f"{title or 'Path'} in the plane of its two principal components ({share[0]} and "
-        f"{share[1]} of the variance): the {layers} layers end on points {corners.min():.2g} to "
-        f"{corners.max():.2g} apart, the whole path reaches {reach:.2g} from its middle, and the "
-        f"last loop moves no layer by more than {closing:.1g}."
+        f"{share[1]} of the variance): {ends if layers > 1 else 'one layer, so one point a loop'}, "
+        f"the whole path reaches {reach:.2g} from its middle, and the last loop moves no layer by "
+        f"more than {'a hundred-thousandth of that' if still else f'{closing:.1g}'}."
     )
     return Picture(figure, alt, {"points": points})
 
@@ -230,8 +318,8 @@ def stages(panels: Mapping[str, Mapping[str, Tensor]]):
     ):
         cells = grid.flatten()
         for panel, (title, models) in zip(cells, panels.items(), strict=False):
-            for n, (name, table) in enumerate(models.items()):
-                table = torch.as_tensor(table).float()
+            tables = {name: torch.as_tensor(table).float() for name, table in models.items()}
+            for n, (name, table) in enumerate(tables.items()):
                 loops, layers = table.shape
                 at = np.arange(loops * layers) / layers + 1
                 line = table.flatten().numpy()
@@ -240,11 +328,23 @@ def stages(panels: Mapping[str, Mapping[str, Tensor]]):
                     f"{title} of {name} lies between {line.min():.2g} and {line.max():.2g}, in "
                     f"loop {loops} between {table[-1].min():.2g} and {table[-1].max():.2g}"
                 )
+            low = min(float(table.min()) for table in tables.values())
+            high = max(float(table.max()) for table in tables.values())
+            if low > 0 and high > 8 * low:  # or one model flattens all others
+                panel.set_yscale("log")
+                panel.yaxis.set_major_formatter(ScalarFormatter())
+                panel.yaxis.set_minor_formatter(NullFormatter())
+                panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.set(title=title)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.grid(axis="x", color="0.8")  # a loop begins at each line
+        for column in grid.T:
+            used = [panel for panel in column if panel.lines]
+            if used:
+                used[-1].set_xlabel("loop, and its layers inside")
+                used[-1].tick_params(labelbottom=True)
         for unused in cells[len(panels) :]:
             unused.set_visible(False)
-        figure.supxlabel("loop, and its layers inside", fontsize=10)
         figure.legend(*cells[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     alt = "Along the layers in the order in which they run. "
     return Picture(figure, alt + "; ".join(told) + ".", dict(panels))
@@ -257,7 +357,8 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
         errors = [spread[name] for name in names] if spread else None
         axes.barh(names, [values[name] for name in names], xerr=errors, color=PALETTE[0])
         for row, name in enumerate(names):
-            axes.text(values[name], row, f" {values[name]:.2f}", va="center")
+            end = values[name] + (spread[name] if spread else 0)
+            axes.text(end, row, f" {values[name]:.2f}", va="center")
         axes.invert_yaxis()
         axes.set(xlabel=ylabel)
         axes.grid(axis="y", visible=False)
@@ -275,7 +376,8 @@ def orbits(paths: Mapping[str, Tensor], last: int = 48):
             centred = end - end.mean(0)
             points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
             panel.plot(*points.T, color="0.7", linewidth=0.8)
-            look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 5}
+            look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 6}
+            look |= {"markeredgecolor": "white", "markeredgewidth": 0.5}
             panel.plot(*points.T, linestyle="", **look)
             panel.set(xticks=[], yticks=[], title=name)
             panel.margins(0.15)
@@ -290,33 +392,44 @@ def orbits(paths: Mapping[str, Tensor], last: int = 48):
 def trade_off(panels: Mapping[str, Mapping[str, tuple]], xlabel: str, ylabel: str):
     """Curves (x, y) by name, one panel per model, shared axes; one point alone is drawn large."""
     told = []
-    with drawing(4.6 * len(panels), 3.4, columns=len(panels), squeeze=False, sharey=True) as (
+    with drawing(4.6 * len(panels), 3.9, columns=len(panels), squeeze=False, sharey=True) as (
         figure,
         grid,
     ):
         for panel, (title, curves) in zip(grid[0], panels.items(), strict=True):
+            most = 1.0
             for n, (name, (x, y)) in enumerate(curves.items()):
                 x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-                size = 10 if len(x) == 1 else 4
-                look = _look(n) | {"marker": MARKERS[n % 7], "markersize": size}
-                panel.plot(x, y, label=name, **look)
+                most = max(most, x.max())
+                # Open marks, and a lone point last: what lies below can be seen.
+                alone = {"markersize": 11, "zorder": 4} if len(x) == 1 else {"markersize": 6}
+                look = {"marker": MARKERS[n % 7], "markerfacecolor": "none", "markeredgewidth": 1.3}
+                panel.plot(x, y, label=name, linewidth=1.2, **_look(n), **look, **alone)
                 best = int(y.argmax())
                 told.append(
                     f"{title}, {name}: from {y[0]:.2f} at {x[0]:.1f} to {y[-1]:.2f} at "
                     f"{x[-1]:.1f}, highest {y[best]:.3f} at {x[best]:.1f}"
                 )
             panel.set_xscale("log", base=2)
-            panel.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
+            ticks = [2**p for p in range(int(np.ceil(np.log2(most))) + 1)]
+            panel.set_xticks(ticks, [str(tick) for tick in ticks])
             panel.minorticks_off()
             panel.set(title=title)
         figure.supxlabel(xlabel, fontsize=10)
         grid[0][0].set_ylabel(ylabel)
-        grid[0][-1].legend(fontsize=8)
+        names, labels = grid[0][-1].get_legend_handles_labels()
+        figure.legend(names, labels, loc="outside upper center", ncols=min(6, len(labels)))
     return Picture(figure, f"{ylabel} against {xlabel}. " + "; ".join(told) + ".", dict(panels))
 
 
 def _look(n: int) -> dict:
     return {"color": PALETTE[n % 7], "linestyle": STYLES[n % 7]}
+
+
+def _by_eighth(count: int) -> list[int]:
+    """Indices of loops 1 to 8, and from there on of four for each doubling."""
+    late = {round(2 ** (n / 4)) - 1 for n in range(12, 4 * count.bit_length() + 1)}
+    return sorted(n for n in {*range(8), *late} if n < count)
 
 
 def _legend(axes, lines: int):
