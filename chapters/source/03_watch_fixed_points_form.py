@@ -3,7 +3,7 @@
 #   looplab:
 #     chapter: "03"
 #     title: Watch fixed points form
-#     minutes: 50
+#     minutes: 60
 #     needs: chapter 02, or PyTorch and attention
 #     learn: measure whether a loop comes to rest, see its cycle, and rotate it
 # ---
@@ -11,7 +11,7 @@
 # %% [markdown] id="title"
 # # 03 · Watch fixed points form
 #
-# *50 minutes · a laptop CPU · you should know PyTorch and what attention is; chapter 02 helps*
+# *60 minutes · a laptop CPU · you should know PyTorch and what attention is; chapter 02 helps*
 #
 # A looped transformer sends its state through the same layers again and again. What happens to
 # the state after the tenth pass, the thirtieth, the hundredth? It could grow, wander, go round in
@@ -23,7 +23,8 @@
 # - measure whether a loop comes to rest, how fast, and when to distrust the number;
 # - see the cycle of per-layer fixed points in a plane, and say what it means;
 # - prove and check that every layer has a fixed point if the whole block has one;
-# - tell a resting loop from a loop in which nothing happens any more.
+# - tell a resting loop from a loop in which nothing happens any more;
+# - write a report on any loop, and find out that yours and ours differ where no one looks.
 #
 # Every claim carries a label: **proved** (a few lines of algebra), **measured here** (a cell
 # recomputes it), or **reported** (in a paper, with its number). The paper behind the chapter is
@@ -37,25 +38,36 @@ from dataclasses import replace
 import torch
 
 from looplab import LoopedTransformer, checkpoints, measure, plots, tasks, trace
-from looplab.exercises import check, scoreboard, todo, whose
+from looplab.exercises import check, my_loop, scoreboard, todo, whose
 from looplab.widgets import LoopMicroscope
 
 # %% [markdown] id="model-intro"
-# ## The model on the bench
+# ## Two models on the bench
 #
 # Our **hero model** finds roots. Its input is a small forest: each token carries a node's label
 # and its parent's label, and for every node the model must name the root of its tree. It has no
 # prelude and no coda. Its core is three layers, looped, with the input injected at the start of
-# each pass: $(0, 3{\otimes}l, 0)_I$ in the paper's notation. It was trained with 3 to 6 loops, from
-# a *random* state each time. Training took less than a minute; the script is
-# `data/make_checkpoints.py`.
+# each pass: $(0, 3{\otimes}l, 0)_I$ in the paper's notation. In each layer every token first
+# **attends**: it gives each token a weight, the weights sum to one, and it takes in the weighted
+# mean of what they carry. Then it works on what it has, alone. So news travels from node to node
+# through attention and in no other way. The hero was trained with 3 to 6 loops, from a *random*
+# state each time. That took about a minute; the script is `data/make_checkpoints.py`.
 #
-# We run it for 96 loops, sixteen times more than it ever saw, and record the state after every
+# The other one is **yours**: the loop that you wrote in exercise 01.6 and trained with your penalty
+# in chapter 02. Its core has one layer. If there is none on this machine, one of looplab's with the
+# same training stands in, and the cell says so.
+#
+# Each forest on this bench is a chain of seven nodes beside a star of five. The chain asks the
+# question: its last node stands six steps from its root, and no token tells more than one of them.
+# The star is a decoy. Its root is named as a parent more often than any other node, so guessing
+# does not pay.
+#
+# We run both for 96 loops, sixteen times more than they ever saw, and record the state after every
 # layer of every loop. `trace` gives one tensor, and its first two axes are the loop and the layer.
 
-# %% id="run-hero"
-hero = checkpoints.load("hero")
-forests = tasks.find_root(16, torch.Generator().manual_seed(7), max_depth=8)
+# %% id="run-models"
+hero, mine = checkpoints.load("hero"), my_loop("rest")
+forests = tasks.chain_and_star(16, torch.Generator().manual_seed(7), chain=(7, 7))
 run = trace(
     hero,
     forests.tokens,
@@ -63,6 +75,8 @@ run = trace(
     keep=("states", "attention"),
     generator=torch.Generator().manual_seed(0),
 )
+my_run = trace(mine, forests.tokens, loops=96)
+mine_is = "your model" if whose("01.6") == "yours" else "the stand-in for yours"
 print(hero.config.notation, "parameters:", sum(p.numel() for p in hero.parameters()))
 print("states [loop, layer, batch, token, width]:", list(run.states.shape))
 
@@ -81,29 +95,71 @@ my_rate = 0.9  # your guess
 # ## Explore
 #
 # The loop microscope shows one run from four sides, all moved by one slider: where the state of
-# the chosen token is after each layer (in the plane of its own path), how far each layer is from
-# its final state (logarithmic), what the model would answer if it stopped now, and where the
-# chosen layer looks. First a film strip, which also reads without a running kernel; then the
-# instrument itself. Press play, or click the picture and use the arrow keys. *Hold* pins a loop
-# as a ghost to compare with.
+# the chosen node is after each layer (in the plane of its own path); how far each layer is from
+# its resting place, on a logarithmic scale; what every node would answer if the model stopped now;
+# and where the chosen layer looks. The resting place is called a **fixed point**: a state that a
+# whole pass brings back to itself. Nobody knows it exactly, so the last loop's state stands for it.
+#
+# First a film strip, which also reads without a running kernel. A node takes the colour of the
+# root it names: a round one is right, a square one wrong. Then the instrument itself. Press play,
+# or click the picture and use the arrow keys. *Hold* pins a loop as a ghost to compare with.
 
 # %% id="microscope-strip"
-deep = int(forests.difficulty.max(1).values.argmax())  # the forest with the deepest node
-microscope = LoopMicroscope(
-    run,
-    hero,
-    item=deep,
-    token=int(forests.difficulty[deep].argmax()),
-    targets=forests.targets,
-)
-microscope.film_strip(loops=(1, 2, 3, 6, 12))
+shown = 13  # a forest on which the climb is easy to see; below are 512 others
+end = int(forests.difficulty[shown].argmax())  # the last node of its chain
+view = {
+    "item": shown,
+    "token": end,
+    "targets": forests.targets,
+    "parents": tasks.parents(forests.tokens),
+}
+microscope = LoopMicroscope(run, hero, **view)
+microscope.film_strip(loops=(1, 2, 3, 6, 12), states=True)
 
 # %% id="microscope"
 microscope
 
 # %% [markdown] id="explore-questions"
-# Things to look for. At which loop does the deepest node's answer become right? Does the
-# state stop moving at that loop, or go on? Do the three layers end on the same point?
+# Things to look for. At which loop does the last node's answer become right? Does its state stop
+# moving at that loop, or go on? Do the three layers end on the same point?
+#
+# And now the same forest in your own model.
+
+# %% id="my-strip"
+my_microscope = LoopMicroscope(my_run, mine, **view)
+my_microscope.film_strip(loops=(1, 2, 3, 6, 12), states=True)
+
+# %% id="my-microscope"
+my_microscope
+
+# %% id="climb"
+many = tasks.chain_and_star(512, torch.Generator().manual_seed(1), chain=(7, 7))
+
+
+def last_right(model, loops):
+    """Share of the chains whose last node is right, after each loop: [loop]."""
+    with torch.no_grad():
+        seeded = torch.Generator().manual_seed(0)
+        states = model(many.tokens, loops, every_loop=True, generator=seeded).loop_states
+        right = model.readout(states).argmax(-1) == many.targets
+    return right[:, many.difficulty == 6].float().mean(-1)
+
+
+heroes = {name: checkpoints.load(name) for name in ("hero", "hero-1", "hero-2")}
+print("last node of the chain right      loop 1     2     3     6    96")
+for name, model in (heroes | {mine_is: mine}).items():
+    share = last_right(model, 96)
+    print(f"{name:32s}", *(f"{share[loop - 1]:5.2f}" for loop in (1, 2, 3, 6, 96)))
+shallow = last_right(checkpoints.load("hero-shallow"), 1)
+print(f"{'shallow twin, trained for 1 pass':32s} {shallow[0]:5.2f}")
+
+# %% [markdown] id="climb-text"
+# **Measured here**<!-- by climb -->, three trainings of the hero. It climbs: the last node is seldom
+# right after one loop and nearly always in the end. Be sober about the *shallow twin*, the same
+# three layers trained to answer after a single pass. It is right on most of these chains. Three
+# layers can double a pointer three times, and eight steps are more than six. So the climb is how
+# *this* model goes about it, over several loops, and no proof that a loop was needed. (For what
+# loops buy, see chapter 02.)
 
 # %% [markdown] id="ex1-card"
 # ## Build 1: is it still moving?
@@ -144,16 +200,28 @@ step_size = check("03.1", step_size)
 # [Solution](solved/03_watch_fixed_points_form.ipynb)
 
 # %% id="steps-figure"
-steps = step_size(run.states)  # [loop - 1, layer, batch, token]
-size = run.states[1:].norm(dim=-1)
+def by_loop(steps, states):
+    """Steps in units of the state they end in, mean over nodes: [loop - 1, layer]."""
+    return (steps / states[1:].norm(dim=-1)).mean((2, 3))
+
+
+steps = by_loop(step_size(run.states), run.states)
+my_steps = by_loop(step_size(my_run.states), my_run.states)
+names = [f"hero, layer {n}" for n in (1, 2, 3)] + [mine_is]
 picture = plots.lines_by_layer(
-    (steps / size).mean((2, 3)), "step / length of the state", floor=1e-6, first_loop=2
+    torch.cat((steps, my_steps[:, -1:]), dim=1),
+    "step / length of the state",
+    names=names,
+    floor=1e-6,
+    first_loop=2,
 )
 plots.mark(picture, whose("03.1"))
 
 # %% [markdown] id="c4-text"
-# **C4, measured here.** The steps shrink at every layer, by nearly the same factor loop after loop,
-# until they reach a floor. **Reported:** they shrink in all models of the paper (its figure 3).
+# **C4, measured here.**<!-- by steps-figure --> The hero's steps shrink at every layer, by nearly
+# the same factor loop after loop, until they reach a floor. **Reported:** they shrink in all models
+# of the paper (its figure 3). The fourth line is your model. If looplab's stands in, it shrinks too,
+# and takes far more loops: some nodes are slow, and a mean listens to the slowest.
 #
 # The floor is not the model's. A float32 number carries about seven digits, so a state computed
 # through three layers flickers in its last digits for ever. Let us see what more digits do, and
@@ -174,7 +242,7 @@ for dtype in (torch.bfloat16, torch.float32, torch.float64):
     print(f"{str(dtype):14s} relative step at loop 96: {last:.0e}")
 
 # %% [markdown] id="floor-text"
-# **Measured here.** The state goes on settling in float64 where float32 had stopped, and bfloat16
+# **Measured here.**<!-- by floor --> The state goes on settling in float64 where float32 had stopped, and bfloat16
 # stops long before either. So "it converged to 1e-7" is a statement about the arithmetic. Whenever
 # you read that a loop converged, ask in which precision.
 
@@ -222,38 +290,58 @@ distance_to_limit = check("03.2", distance_to_limit)
 # [Solution](solved/03_watch_fixed_points_form.ipynb)
 
 # %% id="distance-figure"
-limit = 96
-point_size = run.states[limit - 1].norm(dim=-1)
-distance = (distance_to_limit(run.states, limit) / point_size).mean((2, 3))  # [loop, layer]
-picture = plots.lines_by_layer(distance[:40], "distance / length of the fixed point", floor=1e-6)
+def relative_distance(states, limit=96):
+    """Distance in units of the fixed point's length, mean over nodes: [loop, layer]."""
+    return (distance_to_limit(states, limit) / states[limit - 1].norm(dim=-1)).mean((2, 3))
+
+
+distance, my_distance = relative_distance(run.states), relative_distance(my_run.states)
+picture = plots.lines_by_layer(
+    torch.cat((distance, my_distance[:, -1:]), dim=1)[:40],
+    "distance / length of the fixed point",
+    names=names,
+    floor=1e-6,
+)
 plots.mark(picture, whose("03.2"))
 
 # %% id="rate"
-rate = measure.contraction_rate(distance).mean().item()
-settled = measure.settling_loop(run.states[:, -1], tolerance=0.01).float()
-print(f"measured factor per loop {rate:.2f}, your guess {my_rate:.2f}")
-print(f"within 1 % of the fixed point from loop {settled.mean():.1f} on (mean over tokens)")
-right = (hero.readout(run.loop_ends).argmax(-1) == forests.targets).float().mean((1, 2))  # [loop]
-print("share of right answers", *(f"loop {n}: {right[n - 1]:.3f} " for n in (1, 2, 3, 6, 96)))
+print(f"your guess for the factor per loop: {my_rate:.2f}")
+print("                     factor   within 1 % of the   right answers after loop")
+print("                   per loop   end from loop on       1      2      3     96")
+for name, model in (heroes | {mine_is: mine}).items():
+    seeded = torch.Generator().manual_seed(0)
+    states = trace(model, forests.tokens, 96, generator=seeded).loop_ends  # [loop, batch, ...]
+    rate = measure.contraction_rate(relative_distance(states[:, None])).item()
+    settled = measure.settling_loop(states, tolerance=0.01)
+    right = (model.readout(states).argmax(-1) == forests.targets).float().mean((1, 2))  # [loop]
+    told = "".join(f"{right[loop - 1]:7.2f}" for loop in (1, 2, 3, 96))
+    print(f"{name:22s} {rate:5.1f}   {settled.float().mean():10.0f} (mean){told:>32s}")
 
 # %% [markdown] id="c6-text"
-# **C6, measured here.** Nearly a straight line on a log axis: the distance shrinks by about the
-# same factor at every loop, so the hero is *contracting*. **Reported:** Huginn-0125 and the
-# retrofitted models reach a fixed point per layer within one or two recurrences; Ouro 1.4B does not
-# (figure 4). Ours takes a few loops more than those, as the cell above says. Its answers are right
-# before its state is at rest.
+# **C6, measured here.**<!-- by rate, distance-figure --> The hero's lines are nearly straight on a
+# log axis: the distance shrinks by about the same factor at every loop, so the hero is
+# *contracting*, in each of three trainings. **Reported:** Huginn-0125 and the retrofitted models
+# reach a fixed point per layer within one or two recurrences; Ouro 1.4B does not (figure 4). Ours
+# takes a few loops more than those. Nearly all of its answers are right before its state is at rest.
 
 # %% [markdown] id="controls-text"
 # ### Controls
 #
-# Is this what *training* does, or what the *architecture* does? Beside the hero we put
+# Is this what *training* does, or what the *architecture* does? Beside the hero, trained three
+# times, we put
 #
-# - the same architecture **untrained**, with three draws of random weights, and of it three
-#   variants: with the norms of an ordinary transformer (*pre-norm*), without *injection* (the input
-#   is the state at loop 0 and never comes back), and with both changes;
+# - the same architecture **untrained**, with three draws of random weights, and of it four
+#   variants: with the last matrix of each branch drawn larger (*wide outputs*), with the norms of
+#   an ordinary transformer (*pre-norm*), without *injection* (the input is the state at loop 0 and
+#   never comes back), and with the last two changes;
 # - the **unrolled twin**: as many layers as six loops of the hero, each with weights of its own,
 #   trained on the same task. It has no seventh loop to run, so all we can ask is whether its
 #   steps shrink over the six it has.
+#
+# Two numbers for each. One is the step at the end. The other asks whether the layers rest on one
+# point or on several: the cosine of the angle between layer 1's last state and another layer's, the
+# smaller of the two. This **least cosine** is 1 if all layers rest on one point, and 0 if one stands
+# at a right angle to the first.
 
 
 # %% id="controls"
@@ -264,19 +352,24 @@ def at_rest(model, loops):
     return step, measure.min_layer_cosine(result.states).mean().item()
 
 
-def untrained(seed, **settings):
+def untrained(seed, wide=False, **settings):
     torch.manual_seed(seed)
-    return LoopedTransformer(replace(hero.config, **settings)).eval()
+    model = LoopedTransformer(replace(hero.config, **settings)).eval().requires_grad_(False)
+    for layer in model.cores[0].layers if wide else ():
+        for last in (layer.attn.out, layer.mlp.down):
+            last.weight.normal_(std=last.in_features**-0.5)
+    return model
 
 
 no_injection = {"injection": "none", "start": "input"}
 variants = {
     "untrained": {},
+    "untrained, wide outputs": {"wide": True},
     "untrained, pre-norm": {"norm": "pre"},
     "untrained, no injection": no_injection,
     "untrained, pre-norm, no injection": {"norm": "pre", **no_injection},
 }
-measured = {"hero": [at_rest(hero, 96)]}
+measured = {"hero, three trainings": [at_rest(model, 96) for model in heroes.values()]}
 for name, settings in variants.items():
     measured[name] = [at_rest(untrained(seed, **settings), 96) for seed in range(3)]
 measured["unrolled twin"] = [at_rest(checkpoints.load("hero-unrolled"), 6)]
@@ -286,16 +379,22 @@ for name, rows in measured.items():
     loops = 6 if name == "unrolled twin" else 96
     print(
         f"{name:33s} {loops:6d}  {step.min():.0e} to {step.max():.0e}         "
-        f"{cosine.min():.3f} to {cosine.max():.3f}"
+        f"{cosine.min():.2f} to {cosine.max():.2f}"
     )
 
 # %% [markdown] id="controls-result"
-# **Measured here.** Read the table row by row.
+# **Measured here.**<!-- by controls --> Read the table row by row.
 #
 # *Untrained, with injection*, comes to rest as well, with either kind of norm. So rest is a
 # property of the architecture here, not an achievement of training. What training changed is the
 # last column: before it, the three layers rest on nearly the same point; after it, they stand far
 # apart.
+#
+# But is it training that sets the layers apart? *Wide outputs* says no, not training alone. Chapter
+# 01 met untrained stacks with a tour as wide as the hero's, and there is no contradiction. There
+# the last matrix of each branch was drawn about five to ten times larger than looplab draws it
+# before a training. The smaller a branch's output, the less a layer moves the state. (Chapter 01
+# has a slider over that scale.)
 #
 # *Without injection* the steps are many thousand times larger after the same 96 loops, again with
 # either norm. With pre-norm the layers' states have all become one direction: that is the
@@ -303,16 +402,6 @@ for name, rows in measured.items():
 #
 # The *unrolled twin* is still taking large steps in its sixth and last block. Equal compute, no
 # shared weights: nothing asks it to settle.
-#
-# One trained model is one data point. The card of the checkpoint keeps all three seeds:
-
-# %% id="hero-seeds"
-for result in checkpoints.card("hero")["results by seed"]:
-    rest = result["at rest"]
-    print(
-        f"seed {result['seed']}: relative step at loop 96 {rest['relative step at loop 96']:.0e}, "
-        f"least cosine between layers {rest['min layer cosine']:.2f}"
-    )
 
 # %% [markdown] id="ex3-card"
 # ## Build 3: see the cycle
@@ -363,27 +452,38 @@ cycle_points = check("03.3", cycle_points)
 # [Solution](solved/03_watch_fixed_points_form.ipynb)
 
 # %% id="cycle-figure"
-token = microscope.token
-path = run.states[:32, :, deep, token]  # [loop, layer, width]
+path = run.states[:32, :, shown, end]  # [loop, layer, width]
 points = cycle_points(path)
 picture = plots.cycle(
     measure.cycle_pca(path)._replace(points=points), "The hero walks its cycle, loops 1 to 32"
 )
 plots.mark(picture, whose("03.3"))
 
-# %% id="cycle-numbers"
-late = run.states[15:32]  # loops 16 to 32 [loop, layer, batch, token, width]
-wobble = (late - late.mean(0)).norm(dim=-1).amax((0, 1))  # [batch, token]
-corner = (late[-1] - late[-1].roll(1, dims=0)).norm(dim=-1).amax(0)  # longest side of the cycle
-print(
-    f"loops 16 to 32 stay within {(wobble / corner).max().item():.0e} of the cycle's longest side"
+# %% id="my-cycle"
+path = my_run.states[:32, :, shown, end]
+points = cycle_points(path)
+picture = plots.cycle(
+    measure.cycle_pca(path)._replace(points=points), f"The same node in {mine_is}, loops 1 to 32"
 )
+plots.mark(picture, whose("03.3"))
+
+# %% id="cycle-numbers"
+print("loops 16 to 32 stay within this share of the cycle's longest side, the worst of all nodes")
+for name, model in heroes.items():
+    seeded = torch.Generator().manual_seed(0)
+    late = trace(model, forests.tokens, 32, generator=seeded).states[15:]  # [loop, layer, ...]
+    wobble = (late - late.mean(0)).norm(dim=-1).amax((0, 1))  # [batch, token]
+    corner = (late[-1] - late[-1].roll(1, dims=0)).norm(dim=-1).amax(0)  # the longest side
+    print(f"{name:7s} {(wobble / corner).max().item():.0e}")
 
 # %% [markdown] id="c7-text"
-# **C7, measured here.** From loop 16 on, all tours lie on top of each other. The black triangle is
-# the cycle: the state does not rest in the sense of standing still. It rests in the sense of
-# coming back, layer by layer. **Reported:** the same for retrofitted Llama (figure 5); there
-# recurrences 16 to 32 overlap.
+# **C7, measured here.**<!-- by cycle-numbers, cycle-figure --> From loop 16 on, all tours lie on top
+# of each other. The black triangle is the cycle: the state does not rest in the sense of standing
+# still. It rests in the sense of coming back, layer by layer. **Reported:** the same for retrofitted
+# Llama (figure 5); there recurrences 16 to 32 overlap.
+#
+# Your model's core has one layer. Its cycle has one corner: a point, and the picture shows the way
+# to it. Had you given it two blocks, you would see the state go to and fro.
 
 # %% [markdown] id="proof"
 # ## Build 4: why every layer has a point of its own
@@ -456,9 +556,10 @@ for first in range(3):
     print(f"from layer {first}: settled state {moved[0]:.0e}, first loop's state {moved[1]:.0e}")
 
 # %% [markdown] id="c1-text"
-# **C1, measured here.** After 96 loops a whole pass from *any* of the three layers brings the
+# **C1, measured here.**<!-- by rotate-measure --> After 96 loops a whole pass from *any* of the three layers brings the
 # state back to within float32 rounding. A state that has not settled is thrown far: the small
-# numbers are not an accident of the measure.
+# numbers are not an accident of the measure. (With one layer, as in your model, there is nothing to
+# rotate: the only rotation is the pass itself.)
 
 # %% [markdown] id="ex5-card"
 # ## Build 5: does it matter where the loop begins?
@@ -505,28 +606,118 @@ spread = check("03.5", spread)
 # [Solution](solved/03_watch_fixed_points_form.ipynb)
 
 # %% id="spread-measure"
-starts = torch.Generator().manual_seed(5)
-with torch.no_grad():
-    ends = torch.stack(
-        [hero(forests.tokens, 64, generator=starts).state for _ in range(10)]
-    )  # [start, batch, token, width]
-wild = measure.path_independence(hero, forests.tokens, 64, starts=10, std=10.0, generator=starts)
-forgetful = measure.path_independence(
-    untrained(0, **no_injection), forests.tokens, 64, starts=10, generator=starts
-)
-for name, these in {
-    "hero, starts as in training": ends,
-    "hero, starts 16 times as large": wild.ends,
-    "no injection, untrained": forgetful.ends,
-}.items():
-    apart = spread(these)
-    print(f"{name:31s} median spread {apart.median():.0e}, largest {apart.max():.0e}")
+def ends(model, std, loops=96):
+    """Where ten runs of every forest end, from normal starts: [start, batch, token, width]."""
+    seeded = torch.Generator().manual_seed(5)
+    return measure.path_independence(
+        model, forests.tokens, loops, starts=10, std=std, generator=seeded
+    ).ends
+
+
+std = hero.config.start_std
+runs = {f"{name}, starts as in training": (model, std) for name, model in heroes.items()}
+runs["hero, starts 16 times as large"] = (hero, 16 * std)
+for seed in range(3):
+    runs[f"untrained, seed {seed}"] = (untrained(seed), std)
+for seed in range(3):
+    runs[f"no injection, untrained, seed {seed}"] = (untrained(seed, **no_injection), std)
+for name, (model, std) in runs.items():
+    apart = spread(ends(model, std))
+    print(f"{name:34s} median spread {apart.median():.0e}, largest {apart.max():.0e}")
 
 # %% [markdown] id="spread-text"
-# **Measured here.** From starts as in training and from much wilder ones the hero ends in the
-# same place for every one of these tokens: a token with a second resting place would show in the
-# largest number. Without injection the end depends on the start: the loop was given nothing else to
-# depend on.
+# **Measured here.**<!-- by spread-measure --> From starts as in training and from much wilder ones
+# the hero ends in the same place for every one of these nodes, in three trainings: a node with a
+# second resting place would show in the largest number. The untrained loops do so too. Without
+# injection the end depends on the start: the loop was given nothing else to depend on.
+#
+# ## Build 6: a report on any loop
+#
+# You now have all the questions that one asks of a loop. Put them into one function, which knows
+# nothing of transformers: it gets a map, some starts, and a number of loops. We shall give it your
+# model, ours, and the cosine key of a pocket calculator.
+#
+# **Exercise 03.6 · a report on any loop** · hard · core · 15 minutes · *idea: rest, since when, how
+# fast, and where to: four questions, and no answer implies the next*
+#
+# - `rests`: is the **last** step of **every** state below a ten-thousandth of the state it ends in?
+# - `loop`: the first loop, counted from 1, from which on **every** state stays within 1 % of its own
+#   end (relative to the length of that end). 0 if the loop does not rest.
+# - `factor`: the factor per loop of the mean relative step. `measure.contraction_rate` takes
+#   the means [loop - 1] and fits it.
+# - `spread`: your `spread` of the ends, the largest that it finds anywhere.
+
+
+# %% id="report-answer" role="answer" ex="03.6"
+# exercise 03.6
+def report(step, starts, loops):
+    """What becomes of z = step(z): a dict of rests (bool), loop (int), factor and spread (floats).
+
+    step maps [start, ..., width] to the same shape; starts [start, ..., width] is the state at loop 0.
+    """
+    # --- solution
+    states = [starts]
+    for _ in range(loops):
+        states.append(step(states[-1]))
+    states = torch.stack(states[1:])  # [loop, start, ..., width]
+    size, ends = states.norm(dim=-1), states[-1]
+    steps = (states[1:] - states[:-1]).norm(dim=-1) / size[1:]  # [loop - 1, start, ...]
+    rests = bool(steps[-1].max() < 1e-4)
+    away = (states - ends).norm(dim=-1) > 0.01 * size[-1]
+    away = away.flatten(1).any(1).nonzero()  # loops after which some state is away, from 0
+    loop = int(away.max()) + 2 if len(away) else 1
+    apart = (ends[:, None] - ends[None]).norm(dim=-1).amax((0, 1)) / size[-1].mean(0)
+    return {
+        "rests": rests,
+        "loop": loop if rests else 0,
+        "factor": measure.contraction_rate(steps.flatten(1).mean(1)).item(),
+        "spread": apart.max().item(),
+    }
+    # --- stub
+    # return todo()  # replace this line
+    # --- end
+
+
+# %% id="report-check" role="check" ex="03.6"
+report = check("03.6", report)
+
+# %% [markdown] id="ex6-hints"
+# <details><summary>Hint 1, a nudge</summary>
+# Run the loop first and keep all states in one tensor, [loop, start, ..., width]. All four answers
+# are read from it. Is the start itself a loop?
+# </details>
+# <details><summary>Hint 2, a plan</summary>
+# Steps divided by the state's length: the largest of the last ones decides <code>rests</code>, the
+# means give <code>factor</code>. For <code>loop</code> find the <em>last</em> loop at which any
+# state is farther than 1 % from its end: the next one is it. <code>spread</code> is 03.5 on the
+# last states.
+# </details>
+# <details><summary>Hint 3, almost code</summary>
+# <code>away = (distance &gt; 0.01 * length).flatten(1).any(1)</code> is one truth per loop;
+# <code>away.nonzero()</code> lists the loops, from 0, at which it holds. It may be empty.
+# </details>
+#
+# [Solution](solved/03_watch_fixed_points_form.ipynb)
+
+
+# %% id="report-measure"
+def told(name, step, starts, loops=128):
+    with torch.no_grad():
+        line = report(step, starts, loops)
+    since = f"from loop {line['loop']}" if line["rests"] else "no rest"
+    print(f"{name:24s} {since:>13s}   factor {line['factor']:.2f}   spread {line['spread']:.0e}")
+
+
+told("cosine key, 10 numbers", torch.cos, torch.linspace(-3, 3, 10)[:, None])
+names = ("root-k1-penalty", "root-k1-penalty-1", "root-k1-penalty-2")
+rack = heroes | {f"untrained, seed {seed}": untrained(seed) for seed in range(3)}
+rack |= {name: checkpoints.load(name) for name in names}
+rack |= {"yours, with penalty": mine, "yours, plain": my_loop("plain")}
+tokens = forests.tokens[shown : shown + 1]
+for name, model in rack.items():
+    x = model.encode(tokens)  # [1, token, width]
+    starts = std * torch.randn(10, *x.shape[1:], generator=torch.Generator().manual_seed(5))
+    told(name, measure.loop_map(model, tokens), starts)
 
 # %% [markdown] id="open-question"
 # ### An open question (no check)

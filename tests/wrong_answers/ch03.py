@@ -2,6 +2,8 @@
 
 import torch
 
+from looplab import measure
+
 
 def not_centred(path):
     flat = path.flatten(0, 1)
@@ -59,6 +61,37 @@ def in_place(states):
     return states[1:].norm(dim=-1)
 
 
+def reporting(wrong):
+    """A report with one thing wrong."""
+
+    def report(step, starts, loops):
+        states = [starts]
+        for _ in range(loops):
+            states.append(step(states[-1]))
+        states = torch.stack(states if wrong == "start" else states[1:])
+        size, ends = states.norm(dim=-1), states[-1]
+        steps = (states[1:] - states[:-1]).norm(dim=-1)
+        if wrong != "unit":
+            steps = steps / size[1:]
+        rests = bool((steps[-1].mean() if wrong == "mean" else steps[-1].max()) < 1e-4)
+        away = ((states - ends).norm(dim=-1) > 0.01 * size[-1]).flatten(1).any(1)
+        first = away.nonzero()
+        loop = int(first.max()) + 2 if len(first) else 1
+        if wrong == "first":
+            loop = int((~away).nonzero().min()) + 1
+        steps = (states[1:] - states[:-1]).norm(dim=-1) / size[1:]
+        apart = (ends[:, None] - ends[None]).norm(dim=-1)
+        apart = apart[0].amax(0) if wrong == "pairs" else apart.amax((0, 1))
+        return {
+            "rests": rests,
+            "loop": loop if rests or wrong == "always" else 0,
+            "factor": measure.contraction_rate(steps.flatten(1).mean(1)).item(),
+            "spread": (apart / size[-1].mean(0)).max().item(),
+        }
+
+    return report
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "03.1": [
@@ -102,5 +135,13 @@ BANK = {
             lambda ends: pairs(ends).mean((0, 1)) / ends.norm(dim=-1).mean(0),
             "mean over pairs",
         ),
+    ],
+    "03.6": [
+        (reporting("mean"), "rests is true for a loop in which one node"),
+        (reporting("unit"), "rests is wrong for a long state"),
+        (reporting("first"), "the state leaves again"),
+        (reporting("start"), "one too large"),
+        (reporting("always"), "0 where the loop does not rest"),
+        (reporting("pairs"), "first start only"),
     ],
 }

@@ -9,7 +9,10 @@ from looplab.course.exercises.probing import (
     Mistake,
     agrees,
     ask,
+    expect_bools,
     expect_close,
+    expect_int,
+    expect_number,
     expect_right,
     expect_tensor,
     normal,
@@ -200,6 +203,160 @@ def spread(answer, seed):
     return {"spread": result}
 
 
+def report(answer, seed):
+    """Loops with known ends; every number of the report is asked of each."""
+
+    def watched(answer, matrix, ends, starts, loops):
+        def step(z):
+            if z.shape[1:] != starts.shape[1:]:
+                raise Mistake(
+                    f"step was given a state of shape {tuple(z.shape)}: hand it all starts at "
+                    f"once, [start, ..., width], here {tuple(starts.shape)}"
+                )
+            left, low = (z[..., :2] < 0).long().unbind(-1)
+            end = ends[left * (1 + low)]
+            return end + (z - end) @ matrix
+
+        return ask(answer, step, starts, loops)
+
+    found = {}
+    for name, given in _loops(seed).items():
+        told = watch(answer, watched, *given)
+        if told is None:
+            raise Mistake("the function returns nothing: is there a return?")
+        if not isinstance(told, dict):
+            raise Mistake(f"a dict of four is expected, and this is a {type(told).__name__}")
+        if lacking := [key for key in ("rests", "loop", "factor", "spread") if key not in told]:
+            raise Mistake(f"the report lacks {lacking[0]!r}")
+        right = _told(watched(_run, *given))
+        _expect_rests(bool(expect_bools(told["rests"], ())), right, name)
+        _expect_loop(expect_int(told["loop"]), right)
+        factor, apart = expect_number(told["factor"]), expect_number(told["spread"])
+        near = {"rtol": 0.02, "atol": 1e-3}
+        named = {
+            "the factor is upside down: below 1 means that the steps shrink": 1 / right["factor"],
+            "the factor is that of the distances to the end: asked is the steps'": right["closing"],
+        }
+        otherwise = "factor is not what contraction_rate finds for the mean relative step"
+        expect_right(factor, right["factor"], named, otherwise, **near)
+        named = {
+            "spread has no unit: divide by the mean length of the ends": right["bare"],
+            "spread is a mean over the nodes: take the largest": right["middling"],
+            "spread compares with the first start only: every pair counts": right["to first"],
+        }
+        otherwise = "spread is not the largest distance of two ends, in units of their mean length"
+        expect_right(apart, right["spread"], named, otherwise, **near)
+        found |= {f"{name}, spread": torch.tensor(apart), f"{name}, factor": torch.tensor(factor)}
+    return {key: value.round(decimals=2) for key, value in found.items()}
+
+
+def _loops(seed):
+    """Maps z -> end + (z - end) matrix: matrix, three ends, starts [4, token, width], loops."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def uniform(low, high, *shape):
+        return low + (high - low) * torch.rand(shape, generator=draw)
+
+    point = 30 * torch.randn(6, generator=draw).sign() * uniform(0.7, 1.3, 6)
+    point[:2] = point[:2].abs()
+    size, noise = point.norm(), torch.randn(4, 3, 6, generator=draw)
+    noise[..., :2] = noise[..., :2].abs()  # on its side of the borders between the ends
+    far, one = point + 0.3 * size * noise, point.expand(3, 6)
+    eye, slow, fast = torch.eye(6), uniform(0.6, 0.75), uniform(0.3, 0.5)
+    loops = {"settles": (slow * eye, one, far, 60)}
+    # Near its end from the first loop on, then thrown away from it, then back.
+    thrown, there = uniform(0.68, 0.75) * eye, point.expand(4, 3, 6).clone()
+    thrown[4, 5] = 2.0
+    there[2, 1, 4] += 0.004 * size
+    loops["is thrown"] = (thrown, one, there, 60)
+    # One node of one start goes round and round, in small steps.
+    turn, angle = fast * eye, uniform(0.8, 1.2)
+    across = torch.stack((angle.cos(), angle.sin(), -angle.sin(), angle.cos()))
+    turn[4:, 4:] = across.view(2, 2)
+    turning = point + (far - point) * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    turning[1, 2, 5] += 6e-4 * size
+    loops["turns"] = (turn, one, turning, 60)
+    # Its last steps are small beside the state, and not small in themselves.
+    loops["creeps"] = (0.8 * eye, one, far, 40)
+    # Three ends; the first start is not of the widest pair, and one node has a pair of its own.
+    ends = torch.stack((point, -uniform(0.1, 0.2) * point, -uniform(0.5, 0.7) * point))
+    ends[1, 1] *= -1
+    which = torch.tensor([[1, 1, 1], [0, 0, 1], [2, 1, 1], [1, 1, 1]])  # [start, token]
+    starts = ends[which] * (1 + 0.2 * noise.abs())
+    loops["has three ends"] = (fast * eye, ends, starts, 60)
+    return loops
+
+
+def _run(step, starts, loops):
+    """All states of a loop, [loop, start, ..., width]."""
+    states = [starts]
+    for _ in range(loops):
+        states.append(step(states[-1]))
+    return torch.stack(states[1:])
+
+
+def _told(states):
+    """The report that is right, and numbers that tell wrong ones."""
+    ends, size = states[-1], states.norm(dim=-1)
+    steps = (states[1:] - states[:-1]).norm(dim=-1) / size[1:]
+    distance = (states - ends).norm(dim=-1) / size[-1]
+    away = (distance > 0.01).flatten(1)
+    apart = (ends[:, None] - ends[None]).norm(dim=-1)
+    unit = size[-1].mean(0)
+
+    def since(away):
+        return int(away.nonzero().max()) + 2 if away.any() else 1
+
+    return {
+        "rests": bool(steps[-1].max() < 1e-4),
+        "loop": since(away.any(1)),
+        "loop of the mean": since(distance.flatten(1).mean(1) > 0.01),
+        "first near": int((~away.any(1)).nonzero().min()) + 1,
+        "factor": measure.contraction_rate(steps.flatten(1).mean(1)).item(),
+        "closing": measure.contraction_rate(distance[:-1].flatten(1).mean(1)).item(),
+        "spread": (apart.amax((0, 1)) / unit).max().item(),
+        "bare": apart.max().item(),
+        "middling": (apart.amax((0, 1)) / unit).mean().item(),
+        "to first": (apart[0].amax(0) / unit).max().item(),
+    }
+
+
+def _expect_rests(rests, right, name):
+    if rests == right["rests"]:
+        return
+    if name == "creeps":
+        raise Mistake(
+            "rests is wrong for a long state whose last steps are small beside it: measure a step "
+            "in units of the state it ends in"
+        )
+    if rests:
+        raise Mistake(
+            "rests is true for a loop in which one node of one start never stops: every last step "
+            "must be small"
+        )
+    raise Mistake("rests is false for a loop whose last steps are far below a ten-thousandth")
+
+
+def _expect_loop(loop, right):
+    wanted = right["loop"] if right["rests"] else 0
+    if loop == wanted:
+        return
+    if not right["rests"]:
+        raise Mistake("loop is 0 where the loop does not rest")
+    if loop == right["first near"]:
+        raise Mistake(
+            "loop is the first one near the end, and the state leaves again: asked is from when on "
+            "it stays"
+        )
+    if loop == wanted - 1:
+        raise Mistake("loop is one too small: loops count from 1, and it is the first one within")
+    if loop == wanted + 1:
+        raise Mistake("loop is one too large: the start is loop 0, before any step")
+    if loop == right["loop of the mean"]:
+        raise Mistake("loop goes by the mean: every state has to be within 1 % of its own end")
+    raise Mistake("loop is not the first one from which on every state stays within 1 % of its end")
+
+
 def _points(path):
     return measure.cycle_pca(path).points
 
@@ -212,4 +369,5 @@ EXERCISES = [
     Exercise("03.3", "the plane of the cycle", _points, cycle_points),
     Exercise("03.4", "rotate the core", solution("03.4"), rotated_pass),
     Exercise("03.5", "many starts", solution("03.5"), spread),
+    Exercise("03.6", "a report on any loop", solution("03.6"), report),
 ]
