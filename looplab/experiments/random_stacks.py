@@ -1,9 +1,9 @@
 """What a looped stack does before any training: norm, injection, depth and gain against its limit.
 
-    looplab grid [--width 32] [--seeds 3] [--gains 0.5 0.7 1 1.5 2] [--out grid.json]
+    looplab grid [--width 32] [--seeds 3] [--gains 0.5 0.7 1 1.5 2] [--settle 0] [--out grid.json]
 
 Every cell is a stack of `depth` layers without prelude and coda, its weights drawn from
-N(0, gain²/fan-in), looped 128 times on random tokens. Source: the experiment of arXiv 2604.11791,
+N(0, gain²/fan-in), looped 128 times on random tokens, if wanted after others that do not count. Source: the experiment of arXiv 2604.11791,
 figures 6 and 29-31 (claim C8); the gain is ours.
 """
 
@@ -17,6 +17,7 @@ from itertools import product
 from math import sqrt
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,13 +64,14 @@ def grid(
     width: int = 32,
     tokens: int = 12,
     loops: int = 128,
+    settle: int = 0,
     jobs: int = 1,
 ) -> list[Outcome]:
     """Outcome of every combination; all gains and seeds of a norm and depth run at once.
 
     Stacks run in float64: one that does not rest magnifies rounding, and in float32 some labels
-    would differ from one processor to the next. `jobs` processes share the work; the outcomes are
-    the same.
+    would differ from one processor to the next. Each is judged by `loops` loops, after `settle`
+    loops that do not count. `jobs` processes share the work; the outcomes are the same.
 
     >>> [o.kind for o in grid(["pre"], ["none"], [2], [1.0], [0, 1], width=16, tokens=4)]
     ['degenerate', 'degenerate']
@@ -84,7 +86,7 @@ def grid(
                 if INJECTIONS[injection][0] == kind
             ]
             if members:
-                cells.append((norm, depth, members, width, tokens, loops))
+                cells.append((norm, depth, members, width, tokens, loops, settle))
     if jobs > 1:
         cells.sort(key=lambda cell: cell[1], reverse=True)  # deep ones first: no long wait at last
         spawn = get_context("spawn")  # a fork of a process that has run torch may hang
@@ -99,14 +101,14 @@ def grid(
 
 def _cell(cell) -> list[Outcome]:
     """The outcomes of stacks that differ in injection, gain and seed only."""
-    norm, depth, members, width, tokens, loops = cell
+    norm, depth, members, width, tokens, loops, settle = cell
     models = [
         random_stack(norm, injection, depth, gain, seed, width=width).double()
         for injection, gain, seed in members
     ]
     ids = torch.stack([random_tokens(seed, tokens) for _, _, seed in members])
     with use_threads(1):  # these matrices are too small to share out
-        states = run_together(models, ids, loops)
+        states = run_together(models, ids, loops, settle)
     return [
         Outcome(norm, injection, depth, gain, seed, **_outcome(path))
         for (injection, gain, seed), path in zip(members, states, strict=True)
@@ -144,6 +146,13 @@ def random_stack(
     return model
 
 
+class Runs(NamedTuple):
+    """What `random_runs` returns."""
+
+    input: Tensor  # X, the embedded tokens [seed, run, token, width]
+    states: Tensor  # [seed, run, loop, layer, token, width]
+
+
 def random_runs(
     norm: str,
     injection: str,
@@ -154,19 +163,22 @@ def random_runs(
     gain: float = 1.0,
     tokens: int = 12,
     loops: int = 128,
-) -> Tensor:
-    """Runs of random stacks, one stack for each seed: states [seed, run, loop, layer, token, width].
+) -> Runs:
+    """Runs of random stacks, one stack for each seed.
 
     Every stack runs once for each of `inputs`: runs of one number share their random tokens, and
-    each run has a start of its own where the start is random. Names as in `random_stack`.
+    each run has a start of its own where the start is random. In float64, as `grid` runs them;
+    names as in `random_stack`.
 
-    >>> random_runs("Huginn", "none", range(2), inputs=(0, 0, 1), tokens=4, loops=5).shape
+    >>> random_runs("Huginn", "none", range(2), inputs=(0, 0, 1), tokens=4, loops=5).states.shape
     torch.Size([2, 3, 5, 3, 4, 32])
     """
-    stacks = [random_stack(norm, injection, depth, gain, seed) for seed in seeds]
-    ids = [[random_tokens(seed + 100 * n, tokens) for n in inputs] for seed in seeds]
-    states = run_together(stacks, torch.stack([torch.cat(each) for each in ids]), loops)
-    return states.movedim(3, 1)
+    stacks = [random_stack(norm, injection, depth, gain, seed).double() for seed in seeds]
+    ids = torch.stack(
+        [torch.cat([random_tokens(seed + 100 * n, tokens) for n in inputs]) for seed in seeds]
+    )
+    x = torch.stack([stack.encode(one) for stack, one in zip(stacks, ids, strict=True)])
+    return Runs(x, run_together(stacks, ids, loops).movedim(3, 1))
 
 
 def random_tokens(seed: int, tokens: int) -> Tensor:
@@ -174,11 +186,14 @@ def random_tokens(seed: int, tokens: int) -> Tensor:
     return torch.randint(VOCAB, (1, tokens), generator=torch.Generator().manual_seed(seed))
 
 
-def run_together(models: Sequence[LoopedTransformer], tokens: Tensor, loops: int) -> Tensor:
+def run_together(
+    models: Sequence[LoopedTransformer], tokens: Tensor, loops: int, settle: int = 0
+) -> Tensor:
     """Trace models of one shape at the same time, each on its own sequence.
 
-    tokens: [model, batch, token]. Returns states [model, loop, layer, batch, token, width]. The
-    numbers are those of `trace` up to rounding; the speed is that of one model of few kernels.
+    tokens: [model, batch, token]. Returns states [model, loop, layer, batch, token, width], without
+    those of the first `settle` loops, which are run and not kept. The numbers are those of `trace`
+    up to rounding; the speed is that of one model of few kernels.
     """
     ready = [
         model.prepare(ids, generator=torch.Generator().manual_seed(n))
@@ -190,9 +205,10 @@ def run_together(models: Sequence[LoopedTransformer], tokens: Tensor, loops: int
     together = vmap(lambda weights, z, x: functional_call(first, weights, (z, x)))
     states = []
     with torch.no_grad():
-        for _ in range(loops):
+        for loop in range(settle + loops):
             z, layers = together(weights, z, x)
-            states.append(layers)
+            if loop >= settle:
+                states.append(layers)
     return torch.stack(states, dim=1)
 
 
@@ -286,6 +302,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="stacks per setting (default 3)")
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 12, 16])
     parser.add_argument("--gains", type=float, nargs="+", default=[0.5, 0.7, 1.0, 1.5, 2.0])
+    parser.add_argument("--settle", type=int, default=0, help="loops first that do not count")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument("--out", type=Path, help="write every outcome here as JSON")
     given = parser.parse_args(arguments)
@@ -294,6 +311,7 @@ def main(arguments: list[str]) -> int:
         gains=given.gains,
         seeds=range(given.seeds),
         width=given.width,
+        settle=given.settle,
         jobs=given.jobs,
     )
     print(table(outcomes))

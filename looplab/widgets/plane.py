@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from looplab.measure import cycle_pca
 from looplab.widgets.meta import PlaneMeta
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
@@ -91,6 +92,30 @@ class PlaneStepper(Stepper):
         )
         super().__init__(data, unpack(data, layout), meta, loop=first, buttons=bool(buttons))
 
+    @classmethod
+    def passes(cls, states: Tensor, *, window: int = 4, **options) -> "PlaneStepper":
+        """The last `window` passes of one token at every loop, in the plane of its whole path.
+
+        states: [*menu, loop, layer, width]. The captions say how far the layers' points moved since
+        the loop before. options: title, menus and others of PlaneStepper.
+
+        >>> PlaneStepper.passes(torch.randn(6, 3, 8), title="three layers")
+        PlaneStepper(loop=1..6, points=12)
+        """
+        loops, layers, width = states.shape[-3:]
+        runs = states.reshape(-1, loops, layers, width)
+        paths = torch.stack([cycle_pca(run).points for run in runs])  # [run, loop, layer, 2]
+        waiting = paths.new_full((len(paths), window - 1, layers, 2), torch.nan)
+        shown = torch.cat((waiting, paths), dim=1).unfold(1, window, 1).movedim(-1, 2)
+        return cls(
+            shown.reshape(*states.shape[:-3], loops, window * layers, 2),
+            names=[f"after layer {layer + 1}" for layer in range(layers)],
+            kinds=list(range(layers)) * window,
+            captions=[_moved(path) for path in paths],
+            path=True,
+            **options,
+        )
+
     def __repr__(self):
         meta = self.meta
         return f"PlaneStepper({meta.slider}={meta.first}..{meta.last}, points={len(meta.kinds)})"
@@ -136,6 +161,18 @@ class PlaneStepper(Stepper):
     def _caption(self, loop: int) -> str:
         a, b, c = self._chosen()
         return self.meta.captions[a][b][c][loop - self.meta.first]
+
+
+def _moved(path: Tensor) -> list[str]:
+    """How far the layers' points [loop, layer, 2] moved since the loop before, in words."""
+    longest = (path[-1] - path[-1].roll(1, 0)).norm(dim=-1).max()  # side of the last tour
+    moved = (path[1:] - path[:-1]).norm(dim=-1).amax(1) / longest
+    told = [
+        f"Loop {n}: since loop {n - 1} no layer's point moved by more than "
+        f"{100 * far:.{0 if far > 0.1 else 1 if far > 0.001 else 3}f} % of the tour's longest side."
+        for n, far in enumerate(moved.tolist(), 2)
+    ]
+    return ["Loop 1: the first pass.", *told]
 
 
 def _captions(captions, shape: tuple[int, ...], slider: str, first: int) -> list:
