@@ -3,8 +3,8 @@
     looplab grid [--width 32] [--seeds 3] [--gains 0.5 0.7 1 1.5 2] [--settle 0] [--out grid.json]
 
 Every cell is a stack of `depth` layers without prelude and coda, its weights drawn from
-N(0, gain²/fan-in), looped 128 times on random tokens, if wanted after others that do not count. Source: the experiment of arXiv 2604.11791,
-figures 6 and 29-31 (claim C8); the gain is ours.
+N(0, gain²/fan-in), looped 128 times on random tokens, if wanted after others that do not count.
+Source: the experiment of arXiv 2604.11791, figures 6 and 29-31 (claim C8); the gain is ours.
 """
 
 import argparse
