@@ -1,6 +1,6 @@
 """Checks of chapter 05, What makes a fixed point."""
 
-from math import log, sin, sqrt
+from math import cos, log, sin, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -198,6 +198,14 @@ def _fine_points(points, loops):
             states[at, -1, :tokens] = moved[:tokens]
         return states
 
+    def unfolding(end):
+        """Along one channel until half-way, in all of them alike then, and `end` times as long."""
+        states, even = still.clone(), torch.ones(8)
+        states[: half + 1, -1] = even * 1e-4
+        states[: half + 1, -1, :, 0] = 1
+        states[half + 1 :, -1] = even * end / 8**0.5
+        return states
+
     one = torch.ones(3, 10)
     in_turn = one.clone()
     in_turn[1, ::2] = in_turn[2, 1::2] = 0.9985
@@ -227,6 +235,16 @@ def _fine_points(points, loops):
         ("all growth comes right after index loops // 2", "explodes", grown(jump(half + 1))),
         ("the length grows 99.5-fold in the second half", "cycle", grown(to(99.5))),
         ("the length grows 100.5-fold in the second half", "explodes", grown(to(100.5))),
+        (
+            "the length grows 60-fold, and single channels more",
+            "cycle",
+            unfolding(60.0),
+        ),
+        (
+            "the length grows 170-fold, and the largest channel less",
+            "explodes",
+            unfolding(170.0),
+        ),
         ("all layers but the last explode", "cycle", grown(to(1000.0), layers=slice(2))),
         ("one number of an early loop is infinite", "explodes", infinite),
         ("one number half-way is NaN", "explodes", undefined),
@@ -276,6 +294,11 @@ def _fine_points(points, loops):
             blips((inside, 0.007), (inside + 3, -0.007)),
         ),
         (
+            "every token is 0.007 away at two early loops, on two sides, and the last value counts",
+            "cycle",
+            blips((inside + 1, 0.007), (inside + 3, -0.007)),
+        ),
+        (
             "every token is 0.007 away at two loops, on two sides, and the very last value counts",
             "cycle",
             blips((loops - 2, 0.007), (inside + 3, -0.007)),
@@ -288,17 +311,19 @@ def _column(values):
 
 
 def _longer(states):
-    return states * torch.tensor([1.0, 2.0, 5.0])[:, None, None]
+    return states * torch.tensor([0.5, 2.0, 5.0])[:, None, None]
 
 
 def radius(answer, seed):
     generator = torch.Generator().manual_seed(seed)
-    skew = torch.eye(6) + 0.4 * torch.randn(6, 6, generator=generator)
-    core = torch.diag(torch.tensor([0.0, 0.0, 0.5, -0.4, 0.3, 0.1]))
-    core[0, 1], core[1, 0] = -0.8, 0.8  # a pair that turns, so that the length pulses
+    skew = torch.eye(6) + 0.2 * torch.randn(6, 6, generator=generator)
+    core = torch.diag(torch.tensor([0.8 * cos(1), 0.8 * cos(1), 0.72, -0.4, 0.3, 0.1]))
+    # A pair that turns on an ellipse, so that the length pulses.
+    core[0, 1], core[1, 0] = -0.8 * 4 * sin(1), 0.8 / 4 * sin(1)
     turning = skew @ core @ skew.inverse()
-    flipping = skew @ torch.diag(torch.tensor([-0.9, 0.5, 0.4, 0.3, 0.2, 0.1])) @ skew.inverse()
-    v = torch.randn(6, generator=generator)
+    flipping = skew @ torch.diag(torch.tensor([-0.9, 0.8, 0.4, 0.3, 0.2, 0.1])) @ skew.inverse()
+    # Far from the leading direction: it takes a while until that has taken over.
+    v = skew @ (torch.randn(6, generator=generator) + torch.tensor([0.0, 1.0, 20.0, 0, 0, 0]))
 
     def watched(answer, matrix, v, products):
         calls = []

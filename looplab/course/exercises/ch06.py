@@ -8,10 +8,12 @@ from looplab import measure, tasks
 from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
+    agrees,
     ask,
+    expect_bools,
     expect_close,
     expect_number,
-    expect_tensor,
+    expect_whole,
     normal,
 )
 from looplab.course.exercises.solutions import solution
@@ -41,7 +43,7 @@ def returns_after(answer, seed):
     for periods, lag in cases:
         orbits = [_orbit(period, loops, seed + n) for n, period in enumerate(periods)]
         orbits = torch.stack(orbits, dim=1)  # [loop, token, width]
-        result = expect_tensor(ask(answer, orbits, lag), (len(periods),))
+        result = expect_bools(ask(answer, orbits, lag), (len(periods),))
         right = back(orbits, lag)
         if not _same(result, right):
             shifted = [back(orbits, other) for other in (lag - 1, lag + 1) if other]
@@ -52,33 +54,132 @@ def returns_after(answer, seed):
                 )
             raise Mistake(
                 f"on points visited in turn, with periods {periods}, a lag of {lag} should give "
-                f"{right.tolist()}, and yours gives {result.bool().tolist()}"
+                f"{right.tolist()}, and yours gives {result.tolist()}"
             )
         results.append(result.long())
 
-    # Passes near its state of `lag` loops ago once, at the very end: that is no return.
-    wander = normal(seed, loops, 1, 6)
-    wander[-1] = wander[-5]
-    if expect_tensor(ask(answer, wander, 4), (1,)).bool().item():
-        raise Mistake(
-            "a state that happens to meet one earlier state passes: every loop of the last "
-            "quarter has to be back"
-        )
-    late = torch.cat((normal(seed, 24, 1, 6), _orbit(4, 24, seed)[:, None]))
-    if not expect_tensor(ask(answer, late, 4), (1,)).bool().item():
-        raise Mistake(
-            "a run that wanders first and turns later fails: look at the last quarter only"
-        )
-    flicker = _orbit(4, loops, seed)[:, None] + 0.0005 * normal(seed + 1, loops, 1, 6)
-    for scale in (1.0, 1000.0):
-        if not expect_tensor(ask(answer, scale * flicker, 4), (1,)).bool().item():
-            raise Mistake(
-                "longer states of the same shape fail: the tolerance is relative to the length of "
-                "the state"
-                if scale > 1
-                else "a return to within a small part of the state's length fails"
-            )
+    for sentence, wanted, states, tolerance in _returns(seed, loops):
+        result = expect_bools(ask(answer, states, 4, *tolerance), states.shape[1:-1])
+        if not (result == wanted).all():
+            raise Mistake(sentence)
     return {"back": results}
+
+
+def _returns(seed, loops):
+    """What hangs on one word of the rule: (what to say, is it back after 4?, states, tolerance).
+
+    Most runs are an orbit of period 4, with one thing done to it.
+    """
+    quarter, lag = loops // 4, 4
+    orbit = _orbit(4, loops, seed)[:, None]  # [loop, 1, width]
+    size = orbit[-quarter:].norm(dim=-1).mean()
+    aside = torch.nn.functional.normalize(normal(seed + 2, 1, 6), dim=-1)
+    wander = normal(seed, loops, 1, 6)
+    meets = wander.clone()
+    meets[-1] = meets[-5]
+
+    def off(at, far):
+        moved = orbit.clone()
+        moved[at] += far * size * aside
+        return moved
+
+    def before(at):
+        """Wanders up to this loop, and turns from there on."""
+        return torch.cat((wander[:at], orbit[at:]))
+
+    flicker = orbit + 0.0015 * normal(seed + 1, loops, 1, 6)
+    longer = torch.ones(loops)
+    longer[: -quarter - lag] = 100
+    first = longer.view(-1, 1, 1)
+    # Visits one short state and three long ones of equal length.
+    turn = torch.linalg.qr(normal(seed, 6, 6))[0][:4] * torch.tensor([1.0, 9, 9, 9])[:, None]
+    uneven = turn[torch.arange(loops) % 4][:, None]
+    axes = torch.stack((orbit, wander), dim=1).expand(-1, 2, 3, -1)  # [loop, 2, 3, width]
+    yes_and_no = torch.tensor([True, False])[:, None].expand(2, 3)
+    unit = "the unit is the mean length of the states of the last quarter, the same for every loop"
+    return [
+        (
+            "a state that happens to meet one earlier state passes: every loop of the last "
+            "quarter has to be back",
+            False,
+            meets,
+            (),
+        ),
+        (
+            "a run that wanders first and turns later fails: look at the last quarter only",
+            True,
+            before(loops // 2),
+            (),
+        ),
+        ("a return to within a small part of the state's length fails", True, flicker, ()),
+        (
+            "longer states of the same shape fail: the tolerance is relative to the length of the "
+            "state",
+            True,
+            1000 * flicker,
+            (),
+        ),
+        (
+            "one loop of the last quarter is away by 5 % of a length, and passes: the largest "
+            "distance counts, not the mean",
+            False,
+            off(-quarter // 2, 0.05),
+            (),
+        ),
+        (
+            "a state that comes back to its direction and is longer each time passes: it is the "
+            "distance that counts",
+            False,
+            orbit * 1.02 ** torch.arange(loops).view(-1, 1, 1),
+            (),
+        ),
+        ("the tolerance is an argument, and makes no difference", True, off(-3, 0.05), (0.1,)),
+        ("the tolerance is an argument, and makes no difference", False, flicker, (1e-6,)),
+        (
+            "the states were longer before the last quarter, and that makes yours too patient: "
+            "take the unit from the last quarter",
+            False,
+            off(-3, 0.05) * first,
+            (),
+        ),
+        (
+            "the states were shorter before the last quarter, and that makes yours too strict: "
+            "take the unit from the last quarter",
+            True,
+            off(-3, 0.008) / first,
+            (),
+        ),
+        (f"{unit}: a short state may be off by more", True, _at_short(uneven, loops, 0.04), ()),
+        (f"{unit}: it is not the longest", False, _at_short(uneven, loops, 0.08), ()),
+        (
+            "the run comes in at the first loop that counts, a quarter and a lag before the end, "
+            "and fails: look no further back",
+            True,
+            before(loops - quarter - lag),
+            (),
+        ),
+        (
+            "a state that is off at the first loop that counts, a quarter and a lag before the "
+            "end, is not seen",
+            False,
+            off(-quarter - lag, 0.05),
+            (),
+        ),
+        (
+            "with more axes the answers differ: loops are the first axis, the width is the last",
+            yes_and_no,
+            axes,
+            (),
+        ),
+    ]
+
+
+def _at_short(uneven, loops, far):
+    """The orbit with one short state of the last quarter off by this much."""
+    moved = uneven.clone()
+    at = loops - 1 - (loops - 1) % 4  # the last visit to point 0, which is short
+    moved[at] += far * torch.nn.functional.normalize(uneven[at], dim=-1)
+    return moved
 
 
 # 06.2
@@ -95,7 +196,7 @@ def lasting_from(answer, seed):
         ]
     ).bool()  # [loop, token]
     wanted = measure.lasting_from(right)
-    result = expect_tensor(ask(answer, right), (7,)).long()
+    result = expect_whole(ask(answer, right), (7,))
     never = ~right[-1]
     first = right.long().argmax(0) + 1
     if _same(result[~never], first[~never]) and not _same(result, wanted):
@@ -112,20 +213,32 @@ def lasting_from(answer, seed):
             f"{result[never][0].item()}"
         )
     drawn = torch.rand(9, 3, 4, generator=torch.Generator().manual_seed(seed)) < 0.7
-    result_drawn = expect_tensor(ask(answer, drawn), (3, 4))
+    result_drawn = expect_whole(ask(answer, drawn), (3, 4))
     expect_close(result, wanted, "the shape is right, but the loops are not")
     expect_close(result_drawn, measure.lasting_from(drawn), "with more axes the loops are not")
-    return {"first": result, "drawn": result_drawn.long()}
+    return {"first": result, "drawn": result_drawn}
 
 
 # 06.3
 
 
-def _after_one_quiet_loop(states, tolerance):
-    return measure.first_exit(measure.acceleration_signal(states) < tolerance, 1)
-
-
 def acceleration_exit(answer, seed):
+    found, wrong = {}, []
+    for name, (states, tolerance) in _paths(seed).items():
+        result = expect_whole(ask(answer, states, tolerance), states.shape[1:-1])
+        right = solution("06.3")(states, tolerance)
+        found[name] = result
+        if not _same(result, right):
+            wrong.append((name, result, states, tolerance, right))
+    for _, *about in wrong:
+        _explain(*about)
+    for name, result, *_, right in wrong:
+        raise Mistake(f"{name} should be left at loops {right.tolist()}, not {result.tolist()}")
+    return {"exits": found}
+
+
+def _paths(seed):
+    """Paths to leave, by what they are: (states [loop, ..., width], tolerance)."""
     way = torch.linalg.qr(normal(seed, 6, 3))[0].T  # [3, width], at right angles
     away = normal(seed + 9, 6)
     loops, rate = 24 + seed % 13, 0.6 + seed % 10 / 100
@@ -134,52 +247,81 @@ def acceleration_exit(answer, seed):
     straight = 3 * way[0] + 0.2 * loop[:, None] * away
     turn = loop * 2.1
     circle = turn.cos()[:, None] * way[1] + turn.sin()[:, None] * way[2]
-    states = torch.stack((settling, straight, circle), dim=1)  # [loop, path, width]
-    right = solution("06.3")(states, 0.02)
-    result = expect_tensor(ask(answer, states, 0.02), (3,)).long()
-    if _same(result, right):
-        # One quiet loop, then unrest again: patience has to see it.
-        step = torch.tensor([1.0, 1.0, 3.0, 1.0, 5.0, 5.0, 5.0, 5.0])[:, None]
-        jerky = (step.cumsum(0) + 20)[:, None] * torch.ones(4)
-        once = _after_one_quiet_loop(jerky, 0.02)
-        twice = solution("06.3")(jerky, 0.02)
-        found = expect_tensor(ask(answer, jerky, 0.02), (1,)).long()
-        if _same(found, once):
-            raise Mistake("one quiet loop is enough for yours; asked are two in a row")
-        expect_close(found, twice, "a path that is quiet for one loop is left at the wrong loop")
-        return {"exits": result, "jerky": found}
+    plain = torch.stack((settling, straight, circle), dim=1)  # [loop, path, width]
+    # Steps that are quiet at loops 3 and 6 alone, and from loop 10 on; loud again at the end.
+    step = torch.tensor([1.0, 1, 1, 3, 1, 1, 5, 1, 5, 5, 5, 5, 9, 9 + seed % 3])
+    jerky = (step.cumsum(0)[:, None] + 20) * torch.ones(4)
+    # The length changes by half from loop to loop: which state's length is the unit decides.
+    growing, shrinking = (rate ** torch.arange(14.0)[:, None] * way[0] for rate in (1.5, 0.6))
+    cube = torch.stack((settling, straight, circle, settling), dim=1).unflatten(1, (2, 2))
+    return {
+        "a path that is quiet for one loop now and then": (jerky[:, None], 0.02),
+        "a settling path, a straight one and a circle": (plain, 0.02),
+        "a path that grows": (growing[:, None], 0.13),
+        "a path that shrinks": (shrinking[:, None], 0.35),
+        "paths in a table of two by two": (cube, 0.002),
+    }
 
-    step = measure.first_exit(measure.step_signal(states) < 0.02, 2)
-    if _same(result, step):
-        raise Mistake(
-            "you stop where the step is small; acceleration is the difference of two steps"
-        )
-    lengths = (states[1:] - states[:-1]).norm(dim=-1)
-    change = (lengths[1:] - lengths[:-1]).abs() / states[2:].norm(dim=-1)
-    change = torch.cat((torch.full((2, 3), torch.inf), change))
-    for patience in (1, 2):
-        if _same(result, measure.first_exit(change < 0.02, patience)):
-            raise Mistake(
-                "you compare the lengths of steps: on a circle they are equal though the step turns"
-            )
-    if _same(result, _after_one_quiet_loop(states, 0.02)):
-        raise Mistake("one quiet loop is enough for yours; asked are two in a row")
-    if not result[2]:
+
+def _explain(result, states, tolerance, right):
+    """Raise the Mistake that names what these loops are, where it is known."""
+    steps = states[1:] - states[:-1]
+    lengths, unit = steps.norm(dim=-1), states[2:].norm(dim=-1)
+    own = (steps[1:] - steps[:-1]).norm(dim=-1)
+
+    def left(signal, patience=2):
+        """First exits on a signal whose first row belongs to loop 3."""
+        head = torch.full((2, *signal.shape[1:]), torch.inf)
+        return measure.first_exit(torch.cat((head, signal)) < tolerance, patience)
+
+    def twice_in_all(signal):
+        ever = ((signal < tolerance).cumsum(0) >= 2) & (signal < tolerance)
+        return torch.where(ever.any(0), ever.long().argmax(0) + 3, len(states))
+
+    turned = (lengths[1:] - lengths[:-1]).abs() / unit
+    equal = "you compare the lengths of steps: on a circle they are equal though the step turns"
+    early = "the first acceleration belongs to loop 3: it is made of the states of loops 1, 2 and 3"
+    named = [
+        (
+            "you stop where the step is small; acceleration is the difference of two steps",
+            left(lengths[1:] / unit),
+        ),
+        (equal, left(turned)),
+        (equal, left(turned, 1)),
+        (
+            "quiet twice, but not in a row: between the two quiet loops there is a loud one",
+            twice_in_all(own / unit),
+        ),
+        ("the acceleration has no unit yet: divide by the length of the state", left(own)),
+        (
+            "you divide by the length of the state before: asked is that of the same loop",
+            left(own / states[1:-1].norm(dim=-1)),
+        ),
+        (
+            "you divide by the length of the step: asked is that of the state",
+            left(own / lengths[1:]),
+        ),
+    ]
+    at_once = left(own / unit, 1)
+    for mistake, wrong in named:
+        if _same(result, wrong) and not _same(wrong, right) and not _same(wrong, at_once):
+            raise Mistake(mistake)
+    stays = right == len(states)
+    if (result[stays] != len(states)).all() and stays.any() and not result[stays].any():
         raise Mistake("a token that never falls quiet leaves at the last loop, not at 0")
+    # Off by one, or patient for one loop alone? Where quiet loops stand alone the two differ.
     for by in (1, 2, 3):
-        if _same(result[:2] + by, right[:2]):
+        shifted = _same((result + by)[~stays], right[~stays])
+        if shifted and by == 1 and _same(result, at_once):
+            continue
+        if shifted and not stays.all():
             raise Mistake(
-                f"yours leaves {by} loops too early: the first acceleration belongs to loop 3, "
-                "which is made of the states of loops 1, 2 and 3"
+                f"yours leaves {by} loops too early: {early}".replace("1 loops", "1 loop")
             )
-    own = (states[2:] - 2 * states[1:-1] + states[:-2]).norm(dim=-1)
-    own = torch.cat((torch.full((2, 3), torch.inf), own))
-    if _same(result, measure.first_exit(own < 0.02, 2)):
-        raise Mistake("the acceleration has no unit yet: divide by the length of the state")
-    raise Mistake(
-        f"a settling path, a straight one and a circle should be left at loops {right.tolist()}, "
-        f"and yours leaves at {result.tolist()}"
-    )
+        if _same((result - by)[~stays], right[~stays]) and not stays.all():
+            raise Mistake(f"yours leaves {by} loops too late: {early}".replace("1 loops", "1 loop"))
+    if _same(result, at_once):
+        raise Mistake("one quiet loop is enough for yours; asked are two in a row")
 
 
 # 06.4
@@ -187,11 +329,19 @@ def acceleration_exit(answer, seed):
 
 def loss_to_oracle(answer, seed):
     random = torch.Generator().manual_seed(seed)
+    found = [_loss(answer, random) for _ in range(3)]
+    return {"spare": [spare for spare, _ in found], "lost": [lost for _, lost in found]}
+
+
+def _loss(answer, random):
     right = torch.rand(9, 40, generator=random) < 0.6  # [loop, token]
     right[:, :3] = False  # three tokens that the oracle cannot help
     right[-1, 3:24] = True
+    right[:, 24:28] = True  # the oracle's loop is 1
     exits = torch.randint(1, 10, (40,), generator=random)
     result = ask(answer, exits, right)
+    if isinstance(result, torch.Tensor) and result.shape == (2,):
+        result = list(result)
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise Mistake("two numbers are expected: loops to spare, and the share lost")
     spare, lost = expect_number(result[0]), expect_number(result[1])
@@ -200,7 +350,7 @@ def loss_to_oracle(answer, seed):
     known, kept = best > 0, measure.at_exit(right, exits)
 
     def near(a, b):
-        return abs(a - b) < 1e-5
+        return agrees(a, b, rtol=0, atol=1e-5)
 
     if not near(lost, wanted_lost):
         late = right.roll(-1, 0)
@@ -226,9 +376,11 @@ def loss_to_oracle(answer, seed):
                 "you drop the loops of tokens that left before the oracle: leaving early counts "
                 "as less"
             )
+        if near(spare, (exits - best).double().sum().item() / known.sum().item()):
+            raise Mistake("tokens without an oracle exit are in your sum, and not in its mean")
     expect_close(spare, wanted_spare, "the loops to spare are not right")
     expect_close(lost, wanted_lost, "the share of lost answers is not right")
-    return {"spare": spare, "lost": lost}
+    return spare, lost
 
 
 # 06.5
