@@ -15,7 +15,7 @@
 # *15 minutes · a laptop CPU · you should have met Python; everything else comes later*
 #
 # This course is about transformers that run the same few layers again and again. You will build
-# such loops, train them, and look inside while they run. Ten minutes from now you will have
+# such loops, train them, and look inside while they run. Five minutes from now you will have
 # watched one think.
 #
 # **You will be able to**
@@ -25,12 +25,12 @@
 # - choose the chapters that are worth your time.
 #
 # A notebook is a column of cells. Click into the grey cell below and press **Shift+Enter**: it
-# runs, and the next cell is selected. Do this cell after cell, from top to bottom. The outputs that
-# you see already are ours, from the last time we ran it.
+# runs, and the next cell is selected. Go on like this from top to bottom. The outputs that you see
+# already are ours, from the last time we ran it. (On Colab, first choose *File, Save a copy in
+# Drive*: without a copy your answers are lost when you leave.)
 #
 # The first cell of every chapter begins with the same few lines. They fetch the course where it is
-# missing, as on Colab, and they speak up if something on this machine is in the way. You need not
-# read them.
+# missing, and they speak up if something on this machine is in the way. You need not read them.
 
 # %% id="set-up"
 import torch
@@ -47,44 +47,45 @@ hero = checkpoints.load("hero")
 sketch.loop(hero.config)
 
 # %% [markdown] id="loop-sentences"
-# An ordinary transformer sends its state through a stack of layers once. A looped transformer has
-# few layers and sends the state through them many times, with the same weights and the same input
-# each time. So how long it thinks is no longer fixed when it is built: you choose it when you run
-# it.
+# An ordinary transformer sends its *state*, a list of numbers for each token, through a stack of
+# layers once. A looped transformer has few layers and sends the state through them many times, with
+# the same weights and the same input each time. So how long it thinks is no longer fixed when it is
+# built: you choose it when you run it.
 #
-# This one is our *hero model*: three layers of width 32, 40 thousand parameters, trained in under
-# a minute. Its task is to **find the root**. The input is a small forest, twelve nodes, written as
-# twelve tokens. A token says who the node is and who its parent is, and nothing more. A root is its
-# own parent. For every node, the model must name the root of its tree.
+# This one is our *hero model*: three layers, 32 numbers for each token, 40 thousand weights,
+# trained in under a minute. Its task is to **find the root**. The input is a small forest, twelve
+# nodes, written as twelve tokens. A token says who the node is and who its parent is, and nothing
+# more. A root is its own parent. For every node, the model must name the root of its tree.
 
 # %% id="forest"
-forests = tasks.find_root(16, torch.Generator().manual_seed(7), max_depth=8)
-deep = int(forests.difficulty.max(1).values.argmax())  # the forest with the deepest node
-token = int(forests.difficulty[deep].argmax())
-parent = dict(forests.tokens[deep].tolist())
-way = [int(forests.tokens[deep, token, 0])]
+forests = tasks.chain_and_star(1, torch.Generator().manual_seed(173), chain=(7, 7))
+token = int(forests.difficulty[0].argmax())  # the deepest node
+parent = dict(forests.tokens[0].tolist())
+way = [int(forests.tokens[0, token, 0])]
 while parent[way[-1]] != way[-1]:
     way.append(parent[way[-1]])
-print("tokens (own, parent):", *(f"{own},{up}" for own, up in forests.tokens[deep].tolist()))
-print("the deepest node's way to its root:", " -> ".join(map(str, way)))
+print("tokens (own, parent):", *(f"{own},{up}" for own, up in forests.tokens[0].tolist()))
+print("a chain of seven:", " -> ".join(map(str, way)))
+star = next(own for own, up in parent.items() if own == up and own not in way)
+print(f"a star of five:   {star} <- {', '.join(str(n) for n in parent if n not in [*way, star])}")
 
 # %% [markdown] id="predict"
 # ## Predict
 #
-# The deepest node has eight steps to go, and no token tells more than one of them. After how many
-# loops will the model name its root? Change the number below, press Shift+Enter, and do not worry:
-# there is no mark for it. Having guessed is what makes the answer stick.
+# The node at the end of the chain is six steps from its root, and no token tells more than one of
+# them. The star is there to mislead: most tokens name its root. After how many loops will the model
+# name the right root for the end of the chain? Change the number below, press Shift+Enter, and do
+# not worry: there is no mark for it. Having guessed is what makes the answer stick.
 
 # %% id="predict-cell"
-my_loops = 8  # your guess
+my_loops = 6  # your guess
 
 # %% [markdown] id="explore"
 # ## Explore: the loop microscope
 #
 # The next cell runs the model for 32 loops and records everything. The picture under it is a *film
-# strip*, a few loops side by side. Above: where the state of our node is after each layer (a
-# state has 32 numbers; you see the plane in which it moves most). Below: what the model would
-# answer for each node if it stopped now.
+# strip*: the forest at a few loops. In every node stands the root that the model would name for it
+# if it stopped now, and the colour says it again. Beside the node, small, is its own label.
 
 # %% id="microscope-strip"
 run = trace(
@@ -94,25 +95,40 @@ run = trace(
     keep=("states", "attention"),
     generator=torch.Generator().manual_seed(0),
 )
-microscope = LoopMicroscope(run, hero, item=deep, token=token, targets=forests.targets)
-microscope.film_strip(loops=(1, 2, 3, 6, 12))
+microscope = LoopMicroscope(
+    run, hero, token=token, targets=forests.targets, parents=tasks.parents(forests.tokens)
+)
+microscope.film_strip(loops=(1, 2, 3, 4))
 
 # %% [markdown] id="microscope-text"
-# And here is the instrument itself. It needs a running notebook: if you read this on a web page you
+# Watch the root's colour run down the chain. That is the picture to show a friend: nobody wrote
+# this algorithm, and every pass is the same three layers.
+#
+# Here is the instrument itself. It needs a running notebook: if you read this on a web page you
 # only have the film strip.
 
 # %% id="microscope"
 microscope
 
 # %% [markdown] id="microscope-how"
-# - **Drag the slider**, or press play. All pictures are in your browser already, so nothing waits.
-# - **Hold** keeps the present loop as a ghost, to compare others with it. Press again to drop it.
-# - **Click into the picture** and the keyboard works: left and right move the loop, up and down
-#   choose another node, Home and End jump to the ends, H holds.
-# - The line of text under the picture says what it shows, for screen readers and for all of us.
+# Its four pictures, for the loop that the slider names:
 #
-# Try to find out: at which loop does the deepest node's answer become right? Do the three marks
-# (one per layer) still move at loop 12? Do they end on one point, or on three?
+# 1. **Where the state is.** The state of one node, after each of the three layers. It has 32
+#    numbers; you see the plane in which it moves most.
+# 2. **How far from its end.** A *fixed point* is a state that another loop does not change. The
+#    last loop stands for it, and the curve is each layer's distance to it, in units of its length.
+#    One division down is ten times nearer.
+# 3. **What it would answer**: the forest.
+# 4. **Where it looks.** Tokens meet in *attention*: each one takes in a weighted sum of what all
+#    the others hold. A row has the weights of one token, darker for more.
+#
+# **Drag the slider**, or press play: all pictures are in your browser already. **Hold** keeps the
+# present loop as a ghost, to compare others with it. **Click into the picture** and the keyboard
+# works: left and right move the loop, up and down choose another node, H holds. The line of text
+# below says what is shown, for screen readers and for all of us.
+#
+# Try to find out: at which loop does the end of the chain become right? Do the three marks, one for
+# each layer, still move at loop 12? Do they end on one point, or on three?
 
 # %% [markdown] id="not-alone"
 # What you have just seen is the subject of the course. Each layer of the loop comes to rest on a
@@ -123,6 +139,44 @@ microscope
 #
 # Sentences like this one carry a label everywhere in the course: **proved** (a few lines of
 # algebra), **measured here** (a cell recomputes it), or **reported** (in a paper, which is named).
+#
+# We *chose* this forest: not in every one does the colour run so slowly. Here are 256 others, drawn
+# at random, and a control beside the hero. Its *shallow twin* has three layers of the same kind,
+# and was trained to do the task in a single pass.
+
+# %% id="control"
+heroes = [checkpoints.load(name).double() for name in ("hero", "hero-1", "hero-2")]
+twin, loops = checkpoints.load("hero-shallow").double(), (1, 2, 3, 4, 8, 16)
+
+
+def named(model, forests, end):
+    """Share of chains whose end [forest, node] is answered rightly, in % [loop]."""
+    with torch.no_grad():
+        start = torch.Generator().manual_seed(0)
+        states = model(forests.tokens, max(loops), every_loop=True, generator=start).loop_states
+        right = model.readout(states).argmax(-1) == forests.targets
+    return 100 * right[:, end].double().mean(-1)
+
+
+print("256 forests: the root of the chain's end is named, in % of them")
+print("loops                 ", *(f"{loop:4d}" for loop in loops), "  shallow twin, one pass")
+for length in (7, 9):
+    many = tasks.chain_and_star(256, torch.Generator().manual_seed(0), chain=(length, length))
+    end = many.difficulty == length - 1
+    for n, model in enumerate(heroes, 1):
+        shares = named(model, many, end).tolist()
+        told = " ".join(f"{shares[loop - 1]:4.0f}" for loop in loops)
+        alone = f"{named(twin, many, end)[0]:12.0f}" if n == 1 else ""
+        print(f"chain of {length}, training {n}  {told}{alone}")
+wrong = (twin(forests.tokens, 1).logits.argmax(-1) != forests.targets)[0]
+print("the forest above: the twin is wrong for node", *forests.tokens[0, wrong, 0].tolist())
+
+# %% [markdown] id="control-text"
+# **Measured here**,<!-- by control --> three trainings of the hero and one of the twin. After one
+# loop the hero knows little of the end of a chain of seven, and with every loop it knows more: 16
+# to 23 % become 88 to 93 % after eight. The twin is no fool: it was trained to do all in one pass,
+# and names 86 %. But it cannot go on. On chains of nine it names 63 %; the hero takes more loops,
+# and names 96 to 99 %. (No chain in the training of either had more than six nodes.)
 
 # %% [markdown] id="ex1-card"
 # ## Your first exercise, wrongly first
@@ -166,19 +220,11 @@ layers_run = check("00.1", layers_run)
 #
 # [Solution](solved/00_welcome.ipynb)
 
-# %% id="layers-measure"
-visits = []
-hero(forests.tokens, 32, tap=lambda site, value: visits.append(site.name == "core.resid"))
-print(f"counted in the model: {sum(visits)} layers in 32 loops of three")
-print(f"by {whose('00.1').replace('yours', 'your own')} formula: {layers_run(3, 32)}")
-
 # %% [markdown] id="how-checks"
-# A wrong answer never stops the notebook. Until yours passes, looplab's own answer is used in its
-# place, so everything below works, and you can come back later. That is why the line above names
-# whose code it was, and figures do so in their corner.
-#
-# Hints open with a click. The link beside them leads to the solved edition of the chapter; looking
-# at it is no crime, but the hints come first for a reason.
+# A wrong answer never stops the notebook. Until yours passes, looplab's own is used in its place,
+# so everything below works, and you can come back later. Figures say in their corner whose code
+# drew them. Hints open with a click. The link beside them leads to the solved edition of the
+# chapter; looking at it is no crime, but the hints come first for a reason.
 #
 # ### One more, with a loop in it
 #
@@ -228,52 +274,31 @@ right_from = check("00.2", right_from)
 
 # %% id="right-measure"
 answers = hero.readout(run.loop_ends).argmax(-1)  # [loop, forest, node]
-needed = {}
-for depth in range(1, 9):
+own = right_from(answers[:, 0, token].tolist(), int(forests.targets[0, token]))
+print(f"the end of this chain is right from loop {own} on; you guessed {my_loops}")
+
+chains = tasks.chain_and_star(64, torch.Generator().manual_seed(1), chain=(7, 7))
+answers = hero.readout(trace(hero, chains.tokens, 32).loop_ends).argmax(-1)
+needed, never = {}, 0
+for depth in range(1, 7):
     found = [
-        right_from(answers[:, f, n].tolist(), int(forests.targets[f, n]))
-        for f, n in (forests.difficulty == depth).nonzero().tolist()
+        right_from(answers[:, f, n].tolist(), int(chains.targets[f, n]))
+        for f, n in (chains.difficulty == depth).nonzero().tolist()
     ]
-    needed[f"depth {depth} ({len(found)} nodes)"] = sum(found) / len(found)
-own = right_from(answers[:, deep, token].tolist(), int(forests.targets[deep, token]))
-print(f"the deepest node is right from loop {own} on; you guessed {my_loops}")
-picture = plots.bars(needed, "mean loops until right")
+    never += found.count(None)
+    settled = [loop for loop in found if loop is not None]
+    needed[f"{depth} from the root"] = sum(settled) / len(settled)
+print(f"64 other chains of seven: {never} of {64 * 6} nodes are wrong after 32 loops")
+picture = plots.bars(needed, "right from loop (mean)")
 plots.mark(picture, whose("00.2"))
 
 # %% [markdown] id="right-text"
-# **Measured here**, on sixteen forests and one model: deeper nodes tend to take more loops (the
-# last two rows are means over five nodes each), but nowhere near one loop per step. Each loop has
-# three layers, and that is not the whole explanation either. What the model does instead of
-# following the pointers one by one you find out in chapter 02.
+# **Measured here**,<!-- by right-measure --> in 64 forests: nodes far from their root take more
+# loops, but nowhere near one loop for each step. Each loop has three layers, and that is not the
+# whole explanation either. What the model does instead of following the pointers one by one you
+# find out in chapter 02.
 
-# %% [markdown] id="saving"
-# ## Where your work is
-#
-# Your answers are in the notebook file itself, and JupyterLab saves it every two minutes, or when
-# you press Ctrl+S (Cmd+S on a Mac). Running, checking and grading leave your notebooks alone, and
-# the command that rebuilds the chapters refuses to overwrite one that holds answers. When you
-# update the course with git, git refuses too, and says so.
-#
-# **Colab and Binder forget.** On Colab, choose *File, Save a copy in Drive* before you start.
-# Binder drops everything some minutes after you leave. For both there is a *progress passport*: one
-# small file with all answers that you checked. Take the `# ` away in front of the next line, run
-# it, and follow the link to download the file. Every chapter's scoreboard reminds you of it.
-
-# %% id="passport"
-# passport.save()
-
-# %% [markdown] id="restoring"
-# In a new session, drag the file into the file browser beside the notebooks, and run
-# `passport.restore()`. It says what you passed, and writes a fresh copy of each chapter with your
-# answers in their cells, called `00_welcome-restored.ipynb` and so on. It overwrites nothing, and
-# runs none of your code until you do. Passports from several sessions are joined.
-#
-# If a page behaves strangely, *Kernel, Restart Kernel and Run All Cells* brings it back to order.
-# `doctor.report()` looks at the machine, and names a remedy for whatever it finds.
-#
-# If you are graded, your teacher collects the notebook file; only the answer cells count. They are
-# found by their line `# exercise 00.1`, so leave that line in place.
-#
+# %% [markdown] id="chapters"
 # ## The chapters
 #
 # <!-- chapters -->
@@ -281,7 +306,7 @@ plots.mark(picture, whose("00.2"))
 # **Little time?**
 #
 # - *One hour:* chapter 03. It stands on its own.
-# - *An afternoon:* 01, 02, 03, in this order.
+# - *An afternoon:* 01, 02, 03, in this order: you write a looped model, train it, and look inside.
 # - *You know transformers well:* skim the text of 01, do 02.4 and 03.4, then 05.
 # - *You have a model of your own to look into:* 03 for the measurements, 06 for what can go wrong
 #   with them, then 10.
@@ -305,3 +330,26 @@ scoreboard("00")
 # - Next: [01 Loop a block](01_loop_a_block.ipynb), in which you write a loop yourself.
 # - Blayney et al., [arXiv 2604.11791](https://arxiv.org/abs/2604.11791), the paper behind the
 #   course.
+
+# %% [markdown] id="saving"
+# ## Where your work is
+#
+# Your answers are in the notebook file itself, and JupyterLab saves it every two minutes, or when
+# you press Ctrl+S (Cmd+S on a Mac). Running, checking, grading and updating the course leave them
+# alone.
+#
+# **Colab and Binder forget.** For both there is a *progress passport*: one small file with all
+# answers that you checked, and with the model that you will train. Take the `# ` away in front of
+# the next line, run it, and follow the link to download the file. Every scoreboard reminds you.
+
+# %% id="passport"
+# passport.save()
+
+# %% [markdown] id="restoring"
+# In a new session, drag the file into the file browser beside the notebooks, and run
+# `passport.restore()`. It writes a fresh copy of each chapter with your answers in their cells, and
+# overwrites nothing.
+#
+# If a page behaves strangely, *Kernel, Restart Kernel and Run All Cells* brings it back to order,
+# and `doctor.report()` names a remedy for whatever is wrong with the machine. If you are graded,
+# your teacher collects the notebook file: leave the lines `# exercise 00.1` in place.
