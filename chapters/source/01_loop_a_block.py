@@ -750,11 +750,10 @@ opening
 # `blocks`, an `nn.ModuleList` of the layers that a pass runs, so that the instruments find them.
 #
 # One piece of advice, which is not checked: let the two matrices that write into the state (the
-# attention's `out_proj`, and the second of the MLP) start small, with a standard deviation of 0.02.
-# In a loop the same branch writes again and again. Large outputs throw the state about before
-# training has begun; with small ones a pass is at first hardly more than the mix, and the gradient
-# gets through many of them. PyTorch's own layers will do too, if you like: `blocks` may hold an
-# `nn.TransformerEncoderLayer`.
+# attention's `out_proj`, and the second one of the MLP) start with a standard deviation of 0.02. In
+# a loop the same branch writes again and again, and you have just seen how much its scale decides.
+# With small outputs a pass is at first hardly more than the mix, and training starts from there.
+# PyTorch's own layers will do too, if you like: `blocks` may hold an `nn.TransformerEncoderLayer`.
 #
 # **Exercise 01.6 · a looped model of your own** · hard · core · 15 minutes · *idea: block, loop,
 # input, answer: forty lines, and they are all there is*
