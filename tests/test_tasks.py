@@ -188,6 +188,10 @@ def test_parity_is_counted_bit_by_bit(length):
         (lambda: tasks.windowed_parity(2, seeded(), length=0), ValueError, "length is 0"),
         (lambda: tasks.windowed_parity(2, seeded(), length="9"), TypeError, "length is '9'"),
         (lambda: tasks.windowed_parity(2, None), TypeError, "generator is None"),
+        (lambda: tasks.steps_from_start(torch.zeros(1, 5)), ValueError, r"shape \[1, 5\]"),
+        (lambda: tasks.parents(torch.zeros(3, 3)), ValueError, r"shape \[3, 3\]"),
+        (lambda: tasks.parents(torch.tensor([[1, 2], [3, 1]])), ValueError, "2 is named"),
+        (lambda: tasks.parents(torch.tensor([[1, 1], [1, 1]])), ValueError, "1 is named"),
         (lambda: next(tasks.batches(tasks.find_root, 0, seeded())), ValueError, "batch is 0"),
         (
             lambda: next(tasks.batches(tasks.find_root, 4, seeded(), block=0)),
@@ -199,6 +203,11 @@ def test_parity_is_counted_bit_by_bit(length):
 def test_bad_input_names_the_value_and_the_remedy(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+def test_parents_are_where_the_pointers_point():
+    tokens = tasks.find_root(16, seeded()).tokens
+    assert torch.equal(tokens[..., 0].gather(1, tasks.parents(tokens)), tokens[..., 1])
 
 
 @every_task

@@ -7,8 +7,10 @@ MICROSCOPE = {
     "make": """\
 import torch
 from looplab.zoo import checkpoints
-from looplab import tasks, trace
-from looplab.widgets import FrameStepper, LoopMicroscope, PlaneStepper
+from looplab import grid, tasks, trace
+from looplab.widgets import (
+    FrameStepper, LoopMicroscope, MazeEditor, PhaseStepper, PlaneStepper,
+)
 
 hero = checkpoints.load("hero")
 batch = tasks.find_root(2, torch.Generator().manual_seed(0), max_depth=11)
@@ -24,9 +26,41 @@ points = torch.stack((points, 0.5 * points))
 plane = PlaneStepper(points, title="multipliers", menus={"gain": ["1", "0.5"]}, circle=True,
                      names=("pair", "single"), kinds=(0, 0, 1), axes=("real part", "imaginary"))
 plane""",
+    "trees": """\
+chains = tasks.chain_and_star(2, torch.Generator().manual_seed(0), chain=(7, 7))
+run = trace(hero, chains.tokens, loops=8)
+trees = LoopMicroscope(run, hero, targets=chains.targets, parents=tasks.parents(chains.tokens))
+trees""",
+    "read trees": "print(trees.describe())",
+    "maze": """\
+mazes = tasks.flood_fill(1, torch.Generator().manual_seed(4), side=6)
+maze = MazeEditor(checkpoints.load("flood"), mazes.tokens[0], loops=8)
+maze""",
+    "read maze": """\
+print(*(maze.maze != mazes.tokens[0]).nonzero().flatten().tolist())
+print(maze.describe())""",
+    "phases": """\
+ends = grid.grid(["pre", "Ouro"], ["none"], [2], [0.5, 1.0, 2.0], [0, 1], width=16, tokens=4)
+path = torch.rand(8, 2, 2)
+phases = PhaseStepper(ends, {("pre", "none", 1.0): path, ("Ouro", "none", 1.0): 1 - path})
+phases""",
+    "read phases": "print(*phases.picture_state()['cell'])\nprint(phases.describe())",
     "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
 }
 CANVAS = ".looplab-canvas"
+# Where on a canvas the pointer is told something: what it is told -> the middle of these places.
+TOLD = """canvas => {
+  const box = canvas.getBoundingClientRect();
+  const tip = canvas.parentElement.querySelector(".looplab-tip");
+  const places = {};
+  for (let x = 0; x < box.width; x += 6) for (let y = 0; y < box.height; y += 6) {
+    const at = { clientX: box.left + x, clientY: box.top + y };
+    canvas.dispatchEvent(new PointerEvent("pointermove", at));
+    if (tip.textContent) (places[tip.textContent] ??= []).push([x, y]);
+  }
+  const middle = (all, axis) => all.reduce((sum, one) => sum + one[axis], 0) / all.length;
+  return Object.entries(places).map(([told, all]) => [told, middle(all, 0), middle(all, 1)]);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +79,26 @@ def loop_of(notebook) -> int:
     return int(notebook.cell("show").locator(CANVAS).get_attribute("data-loop"))
 
 
-def read_when(notebook, true) -> list[str]:
+def read_when(notebook, true, cell="read") -> list[str]:
     """What the kernel says of the widget, once it has heard of what happened in the browser."""
-    reads = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
+    reads = (notebook.run(cell).split("\n") for _ in range(browser.PATIENCE))
     return next(read for read in reads if true(read[0]))
 
 
-def press(notebook, *keys):
-    notebook.cell("show").locator(CANVAS).focus()
+def press(notebook, *keys, cell="show"):
+    notebook.cell(cell).locator(CANVAS).focus()
     for key in keys:
         notebook.page.keyboard.press(key)
+
+
+def words(notebook, cell) -> str:
+    return notebook.cell(cell).locator(".looplab-words").inner_text()
+
+
+def words_when(notebook, cell, part) -> str:
+    """The words under a picture, once `part` is in them."""
+    notebook.cell(cell).locator(".looplab-words", has_text=part).wait_for()
+    return words(notebook, cell)
 
 
 def test_keys_move_the_loop_and_stay_out_of_command_mode(scope):
@@ -150,4 +194,61 @@ def test_a_plane_steps_and_its_menu_changes_it(scope):
     cell.locator("select").last.select_option(label="0.5")
     assert canvas.screenshot() != before
     scope.page.keyboard.press("h")
+    assert scope.errors == []
+
+
+def test_a_node_is_chosen_by_a_click_and_the_keys_walk_down_its_tree(scope):
+    canvas = scope.cell("trees").locator(CANVAS)
+    press(scope, "Home", "ArrowRight", *["ArrowUp"] * 12, cell="trees")
+    for depth in range(7):
+        place = f"{depth} step{'s' * (depth > 1)} below its root," if depth else "a root,"
+        assert place in words(scope, "trees")
+        press(scope, "ArrowDown", cell="trees")
+    assert "a root," in words(scope, "trees")  # behind the chain comes the star
+    nodes = canvas.evaluate(TOLD)
+    assert len(nodes) == 12
+    for told, x, y in nodes:
+        assert told.startswith("Node ")
+        canvas.click(position={"x": x, "y": y})
+        assert told in words(scope, "trees")
+    said = words(scope, "trees")
+    assert read_when(scope, lambda read: read == said, "read trees")
+
+
+def test_a_maze_is_rebuilt_by_clicks_and_by_keys(scope):
+    canvas = scope.cell("maze").locator(CANVAS)
+    press(scope, *["ArrowRight"] * 3, "e", cell="maze")
+    assert "At row 4, column 4" in words(scope, "maze")
+    before = canvas.screenshot()
+    press(scope, "ArrowUp", "Enter", cell="maze")
+    told = words_when(scope, "maze", "Row 3, column 4 is")
+    assert "Loop 4 of 8" in told
+    assert canvas.screenshot() != before
+    assert scope.page.evaluate("document.activeElement.className") == "looplab-canvas"
+    press(scope, "Escape", cell="maze")
+    told = words(scope, "maze")
+    assert read_when(scope, lambda read: read == "15", "read maze")[1] == told
+
+
+def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
+    cell = scope.cell("phases")
+    canvas, words = cell.locator(CANVAS), cell.locator(".looplab-words")
+    canvas.focus()
+    before = canvas.screenshot()
+    for key in ("ArrowRight", "ArrowDown"):
+        scope.page.keyboard.press(key)
+    assert words.inner_text().startswith("Ouro, none, gain 1: ")
+    assert canvas.screenshot() != before
+    scope.page.keyboard.press("ArrowUp")
+    told = words.inner_text()
+    assert told.endswith("The run of draw 0: degenerate.")
+    says = read_when(scope, lambda state: state == "pre none 1.0", "read phases")
+    assert says[1] == told
+    # A click on another cell: the first of the second row.
+    box = cell.locator(CANVAS).bounding_box()
+    scope.page.mouse.click(box["x"] + 150, box["y"] + 34 + 36 + 14)
+    assert words.inner_text().startswith("Ouro, none, gain 0.5: ")
+    scope.page.keyboard.press("h")
+    scope.page.keyboard.press("End")
+    assert "Held beside it: Ouro, none, gain 0.5: " in words.inner_text()
     assert scope.errors == []

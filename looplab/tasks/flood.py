@@ -1,5 +1,7 @@
 """Flood fill: which cells of a maze can be reached from the start?"""
 
+import math
+
 import torch
 
 from looplab.tasks.batch import Batch, check_generator, check_whole
@@ -9,6 +11,7 @@ __all__ = [
     "START",
     "WALL",
     "flood_fill",
+    "steps_from_start",
 ]
 
 OPEN, WALL, START = 0, 1, 2
@@ -39,6 +42,24 @@ def flood_fill(batch: int, generator: torch.Generator, side: int = 6, wall: floa
     start = torch.randint(cells, (batch, 1), generator=generator)
     tokens.scatter_(1, start, START)
 
+    difficulty = steps_from_start(tokens)
+    return Batch(tokens, (difficulty >= 0).long(), difficulty)
+
+
+def steps_from_start(tokens: torch.Tensor) -> torch.Tensor:
+    """Cells that water passes on its way from the start to each cell; -1 where it never gets.
+
+    tokens: [batch, side*side], mazes as `flood_fill` makes them; returns the same shape. ValueError
+    when the cells make no square.
+
+    Example:
+        >>> steps_from_start(torch.tensor([[START, WALL, OPEN, OPEN]]))  # two rows of two
+        tensor([[ 0, -1,  1,  2]])
+    """
+    batch, cells = tokens.shape
+    side = math.isqrt(cells)
+    if side * side != cells:
+        raise ValueError(f"tokens have shape {list(tokens.shape)}: expected [batch, side * side]")
     # One cell of wall all round, so that a shift never wraps into the neighbouring row.
     width = side + 2
     passable = torch.zeros(batch, width, width, dtype=torch.bool)
@@ -56,5 +77,4 @@ def flood_fill(batch: int, generator: torch.Generator, side: int = 6, wall: floa
         )
         front = grown & passable
         reached += 1
-    difficulty = distance[:, 1:-1, 1:-1].reshape(batch, cells)
-    return Batch(tokens, (difficulty >= 0).long(), difficulty)
+    return distance[:, 1:-1, 1:-1].reshape(batch, cells)

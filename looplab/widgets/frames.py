@@ -6,51 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from looplab.tasks import START, WALL
 from looplab.widgets.meta import Category, FramesMeta
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.stepper import Stepper, whole
 from looplab.widgets.words import number
 
-__all__ = ["FLOOD", "FrameStepper", "flood_frames"]
-
-FLOOD = (
-    Category("wall", "#4d4d4d", hatch=True),
-    Category("start", "#0072B2", "S"),
-    Category("reached, and rightly so", "#56B4E9", "~"),
-    Category("reachable, not yet seen", "#FFFFFF", "·"),
-    Category("dry, and rightly so", "#FFFFFF"),
-    Category("wrongly called reached", "#E69F00", "×"),
-)
-
-
-def flood_frames(tokens: Tensor, answers: Tensor, targets: Tensor) -> Tensor:
-    """What a model says of a maze, loop after loop, as indices into `FLOOD`.
-
-    tokens, targets: [side * side], one maze of tasks.flood_fill. answers: [loop, side * side], the
-    class the model would give at each loop. Returns [loop, side, side]. ValueError when the cells
-    do not make a square or the sizes differ.
-
-    >>> from looplab.tasks import flood_fill
-    >>> maze = flood_fill(1, torch.Generator().manual_seed(0), side=4)
-    >>> flood_frames(maze.tokens[0], maze.targets, maze.targets[0]).shape
-    torch.Size([1, 4, 4])
-    """
-    cells = tokens.shape[-1]
-    side = round(cells**0.5)
-    if tokens.dim() != 1 or side * side != cells:
-        raise ValueError(
-            f"tokens have shape {list(tokens.shape)}: expected one maze, [side * side]"
-        )
-    if targets.shape != tokens.shape or answers.shape[1:] != tokens.shape:
-        raise ValueError(
-            f"answers {list(answers.shape)} and targets {list(targets.shape)}: expected "
-            f"[loop, {cells}] and [{cells}]"
-        )
-    wet, truth = answers == 1, targets == 1
-    kinds = torch.where(truth, torch.where(wet, 2, 3), torch.where(wet, 5, 4))
-    kinds = torch.where(tokens == WALL, 0, torch.where(tokens == START, 1, kinds))
-    return kinds.unflatten(-1, (side, side))
+__all__ = ["FrameStepper"]
 
 
 class FrameStepper(Stepper):
@@ -59,8 +20,9 @@ class FrameStepper(Stepper):
     frames: numbers, shaded from the smallest to the largest of all loops; or, with `categories`,
     whole numbers that index them. first: the loop that frames[0] shows (0 if it is the start
     state). Controls and keys as in LoopMicroscope; a held loop shows in the lower half of each cell
-    that differs. captions: what each frame shows, in words. Raises ValueError naming a wrong shape
-    or category.
+    that differs. captions: what each frame shows, in words. axes: what columns and rows are. ticks:
+    a name for each column and for each row. unit: what the shades are. Raises ValueError naming a
+    wrong shape or category.
 
     >>> frames = FrameStepper(torch.rand(4, 3, 3), title="noise")
     >>> frames
@@ -76,6 +38,9 @@ class FrameStepper(Stepper):
         first: int = 1,
         colour: str = "#0072B2",
         captions: Sequence[str] | None = None,
+        axes: tuple[str, str] = ("", ""),
+        ticks: tuple[Sequence[str], Sequence[str]] | None = None,
+        unit: str = "",
     ):
         array = np.asarray(torch.as_tensor(frames).detach().cpu(), dtype=np.float64)
         if array.ndim != 3 or not array.size:
@@ -94,6 +59,14 @@ class FrameStepper(Stepper):
                 )
         if captions is not None and len(captions) != len(array):
             raise ValueError(f"{len(captions)} captions for {len(array)} frames: give one each")
+        if ticks is not None and [len(names) for names in ticks] != list(array.shape[:0:-1]):
+            raise ValueError(
+                f"ticks name {len(ticks[0])} columns and {len(ticks[1])} rows: these frames have "
+                f"{array.shape[2]} and {array.shape[1]}"
+            )
+        low, high = float(array.min()), float(array.max())
+        if 0 <= low < 0.01 * high:
+            low = 0.0  # so small that white may say zero
         data, layout = pack({"frames": (array, 1)})
         meta = FramesMeta(
             title=title or "Frames",
@@ -103,16 +76,13 @@ class FrameStepper(Stepper):
             kinds=None if categories is None else list(categories),
             colour=colour,
             captions=None if captions is None else list(captions),
-            low=float(array.min()),
-            high=float(array.max()),
+            low=low,
+            high=high,
+            axes=list(axes),
+            ticks=None if ticks is None else [[str(name) for name in names] for names in ticks],
+            unit=unit,
         )
         super().__init__(data, unpack(data, layout), meta, loop=first)
-
-    @classmethod
-    def flood(cls, tokens: Tensor, answers: Tensor, targets: Tensor, **options) -> "FrameStepper":
-        """The water that a model believes in, moving through a maze; see `flood_frames`."""
-        options = {"title": "What the model says of each cell", "categories": FLOOD} | options
-        return cls(flood_frames(tokens, answers, targets), **options)
 
     def __repr__(self):
         meta, (_, height, width) = self.meta, self.numbers["frames"].shape
@@ -156,4 +126,8 @@ class FrameStepper(Stepper):
             said.append(f"smallest {number(values.min())}, largest {number(values.max())}.")
         if self.held_loop is not None:
             said.append(f"Held beside it, loop {self.held_loop}.")
+        if self.stage.cursor:
+            row, column = self.stage.cursor
+            kind = self.meta.kinds[int(values[row, column])]
+            said.append(f"At row {row + 1}, column {column + 1}: {kind.name}.")
         return " ".join(said)

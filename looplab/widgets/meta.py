@@ -50,6 +50,10 @@ class FramesMeta(Meta):
     captions: list[str] | None  # what each frame shows, in words [frame]
     low: float  # the number that is white, and the one that has the full colour
     high: float
+    axes: list[str]  # what the columns and the rows are; "" for nothing
+    ticks: list[list[str]] | None  # a name for each column and for each row; "" for none
+    unit: str  # what the shades are
+    edits: bool = False  # whether cells can be changed, by whoever has a kernel
 
 
 @dataclass(frozen=True, kw_only=True)

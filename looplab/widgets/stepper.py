@@ -32,6 +32,8 @@ class Stage(anywidget.AnyWidget):
     head = traitlets.Int().tag(sync=True)
     held = traitlets.Bool(False).tag(sync=True)
     held_loop = traitlets.Int(-1).tag(sync=True)
+    cursor = traitlets.List().tag(sync=True)  # row and column of a cell to edit, or nothing
+    notice = traitlets.Unicode().tag(sync=True)  # what came of an edit
     speed = traitlets.Int(1).tag(sync=True)
     interval = traitlets.Int(list(SPEEDS.values())[1]).tag(sync=True)
     intervals = traitlets.List(list(SPEEDS.values())).tag(sync=True)
@@ -159,7 +161,7 @@ class Stepper(ipywidgets.VBox):
 
     def block(self) -> str:
         """The same view for a page that loads `embed.script` itself."""
-        names = ("loop", "token", "layer", "head", "held", "held_loop")
+        names = ("loop", "token", "layer", "head", "held", "held_loop", "cursor")
         payload = {
             "meta": self.stage.meta,
             "start": {name: getattr(self.stage, name) for name in names},

@@ -10,6 +10,7 @@
     const cells = range(height).flatMap(i => range(width).map(j => [i, j]));
     const countOf = (loop, kind) => cells.filter(([i, j]) => value(loop, i, j) === kind).length;
     const rgb = kinds ? null : rgbOf(meta.colour);
+    const edge = meta.ticks || meta.axes[1] ? 44 : 0;      // room for names at the left and below
     const shareOf = v => (v - meta.low) / (meta.high - meta.low || 1);
 
     // The same sentence as frames.py's.
@@ -30,17 +31,23 @@
         said.push(`smallest ${number(low)}, largest ${number(high)}.`);
       }
       if (state.held) said.push(`Held beside it, loop ${state.held_loop}.`);
+      if (state.cursor.length) {
+        const [row, column] = state.cursor, kind = kinds[value(loop, row, column)];
+        said.push(`At row ${row + 1}, column ${column + 1}: ${kind.name}.`);
+      }
       return said.join(" ");
     }
 
     // The legend stands beside the picture, or below it on a narrow page.
     function layout(pageWidth) {
       const besides = pageWidth >= 520, legendW = besides ? 250 : 0;
-      const lines = kinds ? kinds.length : 1, legendH = besides ? 0 : 24 * lines + 16;
-      const size = clamp(Math.min((pageWidth - legendW - 8) / width, 440 / height), 4, 64);
-      const x = Math.max(2, (pageWidth - size * width - legendW) / 2);
+      const lines = (kinds ? kinds.length : 1) + (meta.edits ? 2 : 0);
+      const legendH = besides ? 0 : 26 * lines + 4;
+      const room = pageWidth - legendW - 8 - edge;
+      const size = clamp(Math.min(room / width, 440 / height), 4, 64);
+      const x = edge + Math.max(2, (pageWidth - size * width - legendW - edge) / 2);
       const least = besides ? 60 + 26 * lines : 0;
-      return { height: Math.max(size * height + 44 + legendH, least), x, size, besides };
+      return { height: Math.max(size * height + 44 + edge + legendH, least), x, size, besides };
     }
 
     function paint(pen, place, state) {
@@ -54,8 +61,34 @@
         draw(pen, left + j * size, top + i * size, size, now, before);
       }
       pen.box(left, top, w, h, { colour: SOFT });
+      place.area = { left, top, w, h };
+      if (state.cursor.length) {
+        const [row, column] = state.cursor;
+        pen.box(left + column * size, top + row * size, size, size, { colour: INK, width: 4 });
+        pen.box(left + column * size, top + row * size, size, size, { colour: "#fff", width: 1.5 });
+      }
       if (besides) drawLegend(pen, left + w + 28, top + 8, state);
-      else drawLegend(pen, left, top + h + 20, state);
+      else drawLegend(pen, left, top + h + 20 + edge, state);
+      drawNames(pen, left, top, size);
+    }
+
+    // What columns and rows are, and as many of their names as there is room for.
+    function drawNames(pen, left, top, size) {
+      const [across, up] = meta.axes, look = { size: 11, colour: SOFT };
+      const every = Math.ceil(17 / size), some = names => names.map((name, n) => [name, n])
+        .filter(([name]) => name).filter((_, n) => n % every === 0);
+      for (const [name, n] of some(meta.ticks ? meta.ticks[0] : [])) {
+        pen.text(name, left + (n + 0.5) * size, top + height * size + 10,
+          { ...look, align: "center" });
+      }
+      for (const [name, n] of some(meta.ticks ? meta.ticks[1] : [])) {
+        pen.text(name, left - 6, top + (n + 0.5) * size, { ...look, align: "right" });
+      }
+      const middle = { size: 12, colour: SOFT, align: "center" };
+      pen.text(across, left + (width * size) / 2, top + height * size + 26, middle);
+      pen.ctx.save();
+      pen.ctx.translate(left - 32, top + (height * size) / 2); pen.ctx.rotate(-Math.PI / 2);
+      pen.text(up, 0, 0, middle); pen.ctx.restore();
     }
 
     function drawCategory(pen, x, y, size, now, before) {
@@ -82,14 +115,50 @@
     function drawLegend(pen, x, y, state) {
       const count = n => countOf(state.loop, n);
       if (kinds) kinds.forEach((kind, n) => drawKey(pen, x, y + n * 26, kind, count(n)));
-      else pen.ramp(x + 40, y, 100, rgb, number(meta.low), number(meta.high));
-      if (!state.held) return;
-      const below = kinds ? kinds.length * 26 + 4 : 30;
-      pen.text(`lower half of a cell: loop ${state.held_loop}`, x, y + below,
-        { size: 12, colour: GHOST });
+      else {
+        pen.ramp(x + 40, y, 100, rgb, number(meta.low), number(meta.high));
+        pen.text(meta.unit, x + 90, y + 20, { size: 12, colour: SOFT, align: "center" });
+      }
+      const below = kinds ? kinds.length * 26 + 4 : 42;
+      if (state.held) {
+        pen.text(`lower half of a cell: loop ${state.held_loop}`, x, y + below,
+          { size: 12, colour: GHOST });
+      } else if (meta.edits) {
+        const how = state.cursor.length ? ["arrow keys choose a cell,", "Enter changes it, Escape ends"]
+          : ["click a cell to change it,", "or press E to do so by keys"];
+        how.forEach((line, n) => pen.text(line, x, y + below + 18 * n, { colour: SOFT }));
+      }
     }
 
-    return { layout, paint, words, hit: () => null, tokens: 0 };
+    // A click on a cell asks for it to be changed.
+    function hit(place, x, y) {
+      if (!meta.edits || !place.area) return null;
+      const { left, top } = place.area;
+      const row = Math.floor((y - top) / place.size), column = Math.floor((x - left) / place.size);
+      const inside = row >= 0 && row < height && column >= 0 && column < width;
+      return inside ? { edit: [row, column] } : null;
+    }
+
+    // E puts a cursor on the picture; while it is there the arrows move it.
+    function press(key, { cursor }) {
+      if (key.toLowerCase() === "e") {
+        return { cursor: cursor.length ? [] : [height >> 1, width >> 1] };
+      }
+      if (!cursor.length) return null;
+      if (key === "Escape") return { cursor: [] };
+      if (key === "Enter" || key === " ") return { edit: cursor };
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+      if (!(key in step)) return null;
+      const [down, right] = step[key];
+      return {
+        cursor: [clamp(cursor[0] + down, 0, height - 1), clamp(cursor[1] + right, 0, width - 1)],
+      };
+    }
+
+    const painter = { layout, paint, words, hit, tokens: 0 };
+    if (!meta.edits) return painter;
+    const keys = " E edits: arrow keys then choose a cell, Enter changes it, Escape ends.";
+    return { ...painter, press, keys };
   };
 
   function drawHatch(pen, x, y, size, kind) {

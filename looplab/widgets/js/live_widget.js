@@ -1,5 +1,5 @@
 // The live widget: traits of the model are the state, jslink moves them, nothing waits for Python.
-const TRAITS = ["loop", "token", "layer", "head", "held", "held_loop"];
+const TRAITS = ["loop", "token", "layer", "head", "held", "held_loop", "cursor", "notice"];
 const bytesOf = sent => sent instanceof DataView
   ? new Uint8Array(sent.buffer, sent.byteOffset, sent.byteLength) : new Uint8Array(sent);
 
@@ -23,10 +23,22 @@ function render({ model, el }) {
     s.held = s.held && s.held_loop >= 0;
     return s;
   };
-  const change = patch => { model.set(patch); model.save_changes(); };
-  const shown = looplab.view(el, model.get("meta"), bytesOf(model.get("data")), state, change);
-  const events = TRAITS.map(name => "change:" + name).join(" ");
-  model.on(events, shown.draw);
-  return () => { model.off(events, shown.draw); shown.close(); };
+  // An edit is made in Python, which then sends other data; all else is a change of the state.
+  const change = ({ edit, ...patch }) => {
+    model.set({ ...patch, notice: edit ? "Waiting for the kernel ..." : "" });
+    model.save_changes();
+    if (edit) model.send({ edit });
+  };
+  const open = () =>
+    looplab.view(el, model.get("meta"), bytesOf(model.get("data")), state, change);
+  let shown = open();
+  const renew = () => {
+    const focused = el.contains(el.getRootNode().activeElement);
+    shown.close(); shown = open();
+    if (focused) el.querySelector("canvas").focus({ preventScroll: true });
+  };
+  const draw = () => shown.draw(), events = TRAITS.map(name => "change:" + name).join(" ");
+  model.on(events, draw); model.on("change:data", renew);
+  return () => { model.off(events, draw); model.off("change:data", renew); shown.close(); };
 }
 export default { initialize, render };

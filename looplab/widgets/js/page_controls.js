@@ -39,7 +39,9 @@
       if ("held" in patch && patch.held !== state.held) {
         state.held_loop = patch.held ? state.loop : -1;
       }
-      Object.assign(state, patch);
+      const { edit, ...moved } = patch;
+      state.notice = edit ? "A cell is changed where the notebook runs, not on this page." : "";
+      Object.assign(state, moved);
       slider.value = state.loop; told.textContent = state.loop;
       slider.setAttribute("aria-valuetext", `${meta.slider} ${state.loop} of ${meta.last}`);
       hold.textContent = state.held ? "Release" : "Hold";

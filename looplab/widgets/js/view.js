@@ -3,12 +3,13 @@
 // A painter draws one kind of view. It has layout(width) -> place, with the height that it needs;
 // paint(pen, place, state); words(state) -> a sentence; hit(place, x, y) -> what a click there
 // changes, or null; tokens: how many rows the keys up and down walk through. It may have order: the
-// tokens as they come under these keys; tip(place, x, y, state) -> words for a pointer there, or "".
+// tokens as they come under these keys; tip(place, x, y, state) -> words for a pointer there, or "";
+// press(key, state) -> what a key of its own changes, or null; keys: these in words.
 (() => {
   const { SHEET, clamp, painters, pen, range, unpack } = looplab;
 
-  // state: () => {loop, token, layer, head, held, held_loop}; change(patch) stores what the user
-  // did. Returns draw(), to be called when the state has changed, and close().
+  // state: () => {loop, token, layer, head, held, held_loop, cursor, notice}; change(patch) stores
+  // what the user did. Returns draw(), to be called when the state has changed, and close().
   function view(root, meta, bytes, state, change) {
     const painter = painters[meta.kind](meta, unpack(meta.layout, bytes));
     const box = document.createElement("div");
@@ -22,7 +23,8 @@
     const said = box.querySelector(".looplab-words"), live = box.querySelector(".looplab-live");
     canvas.setAttribute("aria-label",
       `${meta.title}. Arrow keys, Page Up, Page Down, Home and End change the ${meta.slider}` +
-      (painter.tokens ? `, up and down the ${meta.menus.token[0]}, H holds.` : ", H holds."));
+      (painter.tokens ? `, up and down the ${meta.menus.token[0]}, H holds.` : ", H holds.") +
+      (painter.keys ?? ""));
     canvas.setAttribute("aria-valuemin", meta.first);
     canvas.setAttribute("aria-valuemax", meta.last);
     let place = null, width = 0, ratio = 0, quiet = 0;
@@ -42,7 +44,7 @@
       ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
       ctx.fillStyle = "#fff"; ctx.fillRect(0, 0, width, place.height);
       painter.paint(strokes, place, now);
-      const sentence = painter.words(now);
+      const sentence = [now.notice, painter.words(now)].filter(Boolean).join(" ");
       said.textContent = sentence;
       canvas.dataset.loop = now.loop;
       canvas.setAttribute("aria-valuenow", now.loop);
@@ -69,7 +71,8 @@
     canvas.addEventListener("keydown", e => {
       if (e.ctrlKey || e.metaKey || e.altKey) return;
       if (e.key.length === 1) e.stopPropagation();  // a letter commands JupyterLab: "d d" deletes
-      const now = state();
+      const now = state(), own = painter.press?.(e.key, now);
+      if (own) { e.preventDefault(); e.stopPropagation(); return change(own); }
       const loop = {
         ArrowRight: now.loop + 1, ArrowLeft: now.loop - 1,
         PageUp: now.loop + page, PageDown: now.loop - page, Home: meta.first, End: meta.last,
