@@ -88,3 +88,15 @@ def test_several_processes_find_what_one_finds():
     settings = dict(depths=[2, 3], gains=[1.0], seeds=[0], width=16, tokens=4)
     once = grid.grid(["pre", "Ouro"], ["none", "half-half"], **settings)
     assert grid.grid(["pre", "Ouro"], ["none", "half-half"], jobs=2, **settings) == once
+
+
+def test_runs_of_one_input_differ_by_their_start_alone():
+    runs = grid.random_runs("Huginn", "half-half", range(2), inputs=(0, 0, 1), tokens=4, loops=3)
+    x, states = runs
+    assert states.shape == (2, 3, 3, 3, 4, 32) and states.dtype == torch.float64
+    assert torch.equal(x[:, 0], x[:, 1]) and not torch.equal(x[:, 0], x[:, 2])
+    assert not torch.equal(states[:, 0], states[:, 1])
+    stack = grid.random_stack("Huginn", "half-half", 3, 1.0, 1).double()
+    tokens = torch.cat([grid.random_tokens(1 + 100 * n, 4) for n in (0, 0, 1)])
+    alone = trace(stack, tokens, 3, generator=torch.Generator().manual_seed(1)).states
+    torch.testing.assert_close(states[1], alone.movedim(2, 0))

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from looplab import LoopedConfig, LoopedTransformer, measure, plots, tasks, trace
+from looplab import LoopedConfig, LoopedTransformer, grid, measure, plots, tasks, trace
 from looplab.widgets import (
     FLOOD,
     FrameStepper,
     LoopMicroscope,
+    PhaseStepper,
     PlaneStepper,
     embed,
     flood_frames,
@@ -206,7 +207,7 @@ def test_flood_frames_say_what_is_right_and_what_is_not():
         "reached, and rightly so",
         "dry, and rightly so",
     }
-    water = FrameStepper.flood(maze.tokens[0], answers, maze.targets[0])
+    water = FrameStepper(frames, categories=FLOOD)
     water.loop = 2
     counts = water.picture_state()["counts"]
     assert sum(counts.values()) == 16
@@ -244,6 +245,25 @@ def test_a_plane_shows_the_points_of_its_menus():
         plane.choose(norm="Huginn")
 
 
+def test_a_plane_shows_the_last_passes_of_a_run():
+    end = torch.eye(3, 8)  # three layers, and a way to rest on three points
+    loop = torch.arange(6.0)[:, None, None]
+    runs = torch.stack(
+        [end * (1 - share**loop) for share in (0.5, 0.1)]
+    )  # [run, loop, layer, width]
+    plane = PlaneStepper.passes(runs, title="passes", window=2, menus={"share": ["a half", "less"]})
+    assert [point is None for point in plane.picture_state(1)["points"]] == [True] * 3 + [False] * 3
+    points = torch.tensor(plane.picture_state(4)["points"])
+    before = torch.tensor(plane.picture_state(3)["points"])
+    torch.testing.assert_close(points[:3], before[3:])
+    assert plane.meta.kinds == [0, 1, 2, 0, 1, 2] and plane.meta.names[2] == "after layer 3"
+    assert plane.describe(1) == "Loop 1: the first pass."
+    # The way left halves at each loop: at loop 4 a sixteenth of the longest side was walked.
+    assert plane.describe(4).startswith("Loop 4: since loop 3 no layer's point moved by more than")
+    plane.choose(share="less")
+    assert "0.006 %" in plane.describe(6) or "0.005 %" in plane.describe(6)
+
+
 def test_a_plane_offers_buttons_in_place_of_a_menu():
     points = torch.rand(2, 4, 5, 2)
     for buttons, control in ((False, "Dropdown"), (True, "ToggleButtons")):
@@ -273,3 +293,56 @@ def test_points_that_are_missing_are_not_drawn():
 def test_a_plane_that_does_not_fit_together_is_refused(points, options, message):
     with pytest.raises(ValueError, match=message):
         PlaneStepper(points, title="", **options)
+
+
+@pytest.fixture(scope="module")
+def ends():
+    return grid.grid(["Ouro", "pre"], ["none"], [2], [0.5, 1.0], [0, 1], width=16, tokens=4)
+
+
+def test_a_phase_diagram_shows_the_run_of_the_cell(ends):
+    path = torch.tensor([[3.0, 1.0], [5.0, 2.0]])[None].repeat(8, 1, 1)
+    phases = PhaseStepper(ends, {("pre", "none", 1.0): path}, seed=1)
+    assert phases.picture_state()["path"] is None
+    phases.choose("pre", "none", 1.0)
+    state = phases.picture_state()
+    assert (phases.loop, state["cell"]) == (2, ("pre", "none", 1.0))
+    assert state["counts"] == {"degenerate": 2} and state["kind"] == "degenerate"
+    drawn = torch.tensor(state["path"])[-1]
+    # Moved to the middle and scaled, one scale for both axes.
+    torch.testing.assert_close(drawn, torch.tensor([[-1, -0.5], [1, 0.5]]), rtol=0, atol=1e-2)
+    assert phases.describe() == ("pre, none, gain 1: 2 degenerate. The run of draw 1: degenerate.")
+    phases.hold(1)
+    assert "Held beside it: pre, none, gain 0.5: " in phases.describe()
+    told = json.loads(json.dumps(phases.stage.meta))
+    assert told == phases.meta.as_dict()
+    assert {told["kinds"][n] for cell in told["ends"][1] for n in cell} == {"degenerate"}
+    strip = phases.film_strip()
+    assert strip.data["cells"] == [("pre", "none", 1.0)]
+    assert "gain 1: 2 degenerate" in strip.alt
+
+
+@pytest.mark.parametrize(
+    ("runs", "seed", "message"),
+    [
+        ({("pre", "none", 3.0): torch.zeros(4, 2, 2)}, 0, "there is no outcome of this setting"),
+        ({("pre", "none", 1.0): torch.zeros(4, 2)}, 0, r"paths of shapes \[\[4, 2\]\]"),
+        ({("pre", "none", 1.0): torch.zeros(4, 2, 2)}, 7, r"seed=7: .* seeds are \[0, 1\]"),
+        ({}, 0, r"paths of shapes \[\]"),
+    ],
+)
+def test_runs_that_do_not_fit_the_outcomes_are_refused(ends, runs, seed, message):
+    with pytest.raises(ValueError, match=message):
+        PhaseStepper(ends, runs, seed=seed)
+
+
+def test_a_phase_diagram_says_which_cells_it_has(ends):
+    path = torch.full((4, 2, 2), torch.nan)
+    phases = PhaseStepper(ends, {("pre", "none", 1.0): path})
+    phases.choose("pre", "none", 1.0)
+    assert phases.picture_state()["path"] is None
+    with pytest.raises(ValueError, match="this diagram has Ouro, none; pre, none, each with gains"):
+        phases.choose("Huginn", "none", 1.0)
+    more = grid.grid(["pre"], ["none"], [3], [0.5], [0], width=16, tokens=4)
+    with pytest.raises(ValueError, match=r"cores with \[2, 3\] layers"):
+        PhaseStepper(ends + more, {("pre", "none", 1.0): path})

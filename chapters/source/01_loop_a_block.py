@@ -79,6 +79,9 @@ my_guess = "wanders"
 # it has added to it, so no state can grow. The picture shows one token after every layer of the
 # last four passes, in the plane in which its whole path spreads most. The large mark is where it is
 # now.
+#
+# Move the slider below it, or press play, and change the seed. When does the tour close? Is it
+# equally quick for all three seeds? Do the layers end on one point, or on three?
 
 
 # %% id="untrained-strip"
@@ -92,10 +95,6 @@ untrained.film_strip(frames=(1, 2, 4, 8, 16))
 
 # %% id="untrained-slider"
 untrained
-
-# %% [markdown] id="explore-questions"
-# Move the slider, or press play, and change the seed. When does the tour close? Is it equally
-# quick for all three seeds? Do the layers end on one point, or on three?
 
 # %% id="predict-answer"
 draws = grid.grid(
@@ -500,8 +499,17 @@ for share in (0.5, 0.9):
 # for each input, and the start is what is forgotten. A loop without injection can rest or remember;
 # to do both it needs several resting points, and luck with the one it is in.
 #
-# To measure it, we run two different inputs and compare their states. The unit matters: a state may
-# grow, so the distance is given in units of the mean length of the two states.
+# We measure it for three ways of placing the norms, which come up again and again in this course.
+# With $f$ for a branch (attention or the MLP) and $N$ for a norm, a branch changes the state $z$ to
+#
+# - $z + f(N(z))$ in **pre-norm**, your block's way: the state is a sum that nothing norms, so it
+#   may grow;
+# - $N(z + f(N(z)))$ in **Huginn**: the sum is normed too, so the state keeps its length;
+# - $z + N(f(N(z)))$ in **Ouro**, another released model: what the branch writes is normed, and the
+#   state itself once more at the end of each pass.
+#
+# Two different inputs are run, and their states compared. The unit matters: a state may grow, so
+# the distance is given in units of the mean length of the two states.
 #
 # **Exercise 01.5 · how much of the input is left** · easy · core · 5 minutes · *idea: a distance
 # needs a unit that treats both alike*
@@ -538,27 +546,16 @@ influence = check("01.5", influence)
 # [Solution](solved/01_loop_a_block.ipynb)
 
 
-# %% [markdown] id="norms-text"
-# ### Where a norm can stand
-#
-# Three ways of placing the norms come up again and again in this course. With $f$ for a branch
-# (attention or the MLP) and $N$ for a norm, a branch changes the state $z$ to
-#
-# - $z + f(N(z))$ in **pre-norm**, your block's way: the state is a sum that nothing norms, so it
-#   may grow;
-# - $N(z + f(N(z)))$ in **Huginn**: the sum is normed too, so the state keeps its length;
-# - $z + N(f(N(z)))$ in **Ouro**, another released model: what the branch writes is normed, and the
-#   state itself once more at the end of each pass.
-
 # %% id="influence-measure"
-left, steps = {}, {}  # left: influence [input or start, seed, loop]
+left, steps, ends = {}, {}, {}  # left: influence [input or start, seed, loop]
 for norm in ("pre", "Huginn", "Ouro"):
     for injection in ("none", "half-half"):
         # Three runs of each stack: two on one input, the third on another, each with its own start.
         runs = grid.random_runs(norm, injection, seeds=range(12), inputs=(0, 0, 1), loops=256)
-        a, again, b = runs.states[:, :, :, -1].unbind(1)  # ends [seed, loop, token, width]
+        a, again, b = runs.states[:, :, :, -1].unbind(1)  # [seed, loop, token, width]
         left[norm, injection] = torch.stack((influence(a, b), influence(a, again))).mean(-1)
         steps[norm, injection] = measure.relative_step(a.transpose(0, 1))[-1].mean(-1)
+        ends[norm, injection] = a[:, -1], b[:, -1], runs.input[:, 0], runs.input[:, 2]
 
 
 def span(values):
@@ -581,21 +578,18 @@ rest = torch.cat([steps[norm, "none"] < 1e-3 for norm in ("Huginn", "Ouro")])
 for told, these in {"at rest": rest, "not at rest": ~rest}.items():
     print(f"  {told:11s} forgot {(these & forgot).sum()}, kept {(these & ~forgot).sum()}")
 
-# %% id="influence-figure"
+a, b, x_a, x_b = ends["pre", "none"]
+share = 100 * (x_a.norm(dim=-1) / a.norm(dim=-1)).mean()
+print("pre-norm without injection:")
+print(f"  length of the first state: {share:.1f} % of the last one's")
+print(f"  influence of the input: {influence(a, b).mean(-1).median():.2f}", end=", ")
+print(f"with the first state taken away: {influence(a - x_a, b - x_b).mean(-1).median():.2f}")
+
 medians = [left["Huginn", kind][0].median(0).values for kind in ("none", "half-half")]
 picture = plots.lines_by_layer(
     torch.stack(medians, dim=1), "influence of the input", names=["no injection", "injection"]
 )
 plots.mark(picture, whose("01.5"))
-
-# %% id="first-state"
-pre = grid.random_runs("pre", "none", seeds=range(12), inputs=(0, 1), loops=256)
-(x_a, x_b), (a, b) = pre.input.unbind(1), pre.states[:, :, -1, -1].unbind(1)
-share = (x_a.norm(dim=-1) / a.norm(dim=-1)).mean(-1)
-print("pre-norm without injection, twelve stacks, after 256 loops")
-print(f"length of the first state: {share.mean():.1%} of the whole state's")
-print(f"influence of the input, median: {influence(a, b).mean(-1).median():.2f}")
-print(f"with the first state taken away: {influence(a - x_a, b - x_b).mean(-1).median():.2f}")
 
 # %% [markdown] id="influence-text"
 # **Measured here**,<!-- by influence-measure --> twelve draws of each kind. With injection no stack
@@ -609,8 +603,8 @@ print(f"with the first state taken away: {influence(a - x_a, b - x_b).mean(-1).m
 # lines of the table). It is the lucky one of the argument above. And pre-norm stacks without
 # injection did not forget. One reason comes to mind at once: every branch only adds, so the first
 # state stays a term of the sum for ever. So it does, but it is not what keeps the input.
-# **Measured here:**<!-- by first-state --> it is 0.2 % of the state's length after 256 loops, and
-# with it taken away the influence is the same, 0.66. What tells the two runs apart is what the
+# **Measured here:**<!-- by influence-measure --> it has 0.2 % of the state's length after 256 loops,
+# and with it taken away the influence is the same, 0.66. What tells the two runs apart is what the
 # branches *wrote* in between. Chapter 05 shows where such a growing sum ends.
 #
 # So injection is not an ornament. **It makes the end depend on the question and not on the start.**
@@ -671,12 +665,6 @@ for name, each in models.items():
     print(f"{name:24s} {rests:5s} {cosine:14.2f} {100 * right:7.0f} %   {told}")
 print(f"one answer of twelve at random would be right in {100 / 12:.0f} %")
 
-# %% id="control-figure"
-run, _, _ = settled(models["1/sqrt(fan-in), seed 0"], forests.tokens[:1])
-plots.cycle(
-    measure.cycle_pca(run.states[:32, :, 0, 4]), "The hero's architecture, untrained, loops 1 to 32"
-)
-
 # %% [markdown] id="control-result"
 # **Measured here.**<!-- by control --> All untrained models rest as well. Drawn with
 # $1/\sqrt{\text{fan-in}}$ they even rest on three points about as far apart as the hero's. They
@@ -699,7 +687,6 @@ print("std of out and down   least cosine, seeds 0 to 2")
 for n in (0, 1, 3, 5, 8, 11, 14, 17):
     print(f"{scales[n]:19.2f}   " + "  ".join(f"{cosine:.2f}" for cosine in opened[:, n]))
 
-# %% id="scale-strip"
 around = ends - ends.mean(2, keepdim=True)  # each triangle around its own middle
 corners = torch.stack([measure.cycle_pca(each).points for each in around])  # a plane for each seed
 opening = PlaneStepper(
@@ -726,7 +713,7 @@ opening
 # %% [markdown] id="scale-text"
 # Move the slider: the scale of these matrices alone opens the triangle.
 # **Measured here:**<!-- by scale-measure --> with outputs of standard deviation 0.02 the least
-# cosine is 0.99 in all three draws; with 0.18, between 0.61 and 0.75. Nothing was learned on
+# cosine is 0.99 in all three draws; with 0.18, between 0.60 and 0.74. Nothing was learned on
 # the way. When somebody shows you layers that stand apart, ask how their weights were drawn.
 #
 # A closed tour tells you that a loop has come to rest and that its layers still act. It does not
@@ -874,16 +861,16 @@ picture = plots.lines_by_layer(
 plots.mark(picture, whose("01.6"))
 
 # %% [markdown] id="own-model-text"
-# That is a looped model of 16 thousand weights, and it knows nothing yet. **Measured here**,<!-- by
-# own-model-run --> three draws of looplab's: each pass makes the step half as long as the one
-# before. This is what the mix does by itself, half state and half input; blocks that start small
-# hardly disturb it. If yours starts in another way, the figure tells you what it does instead. With
-# a single block there is a single point to rest on: a tour needs two.
+# That is a looped model of 16 thousand weights, and it knows nothing yet.
+# **Measured here**,<!-- by own-model-run --> three draws of looplab's model: each pass makes the
+# step half as long as the one before. This is what the mix does by itself, half state and half
+# input; a block that starts small hardly disturbs it. If yours starts in another way, the figure
+# tells you what it does instead. With a single block there is a single point to rest on: a tour
+# needs two layers.
 #
-# Keep the model: `passport.save()` writes your answers into one small file, and chapter 02, put
-# beside it, trains what you wrote here.
-
-# %% [markdown] id="any-loop-text"
+# Keep what you wrote: `from looplab import passport; passport.save()` puts it into one small file.
+# Chapter 02, with this file beside it, trains your model.
+#
 # ## Loop anything
 #
 # Nothing in a loop has to be a transformer. Whatever maps a state and an input to a state can go
@@ -919,24 +906,22 @@ for seed in range(3):
         x = torch.randn(1, 12, width, generator=torch.Generator().manual_seed(seed)).double()
         ends[name].append(trace(adapt(step), x, 256).loop_ends[:, 0])
 ends = {name: torch.cat(runs, dim=1) for name, runs in ends.items()}  # [loop, 36 tokens, width]
-print("of 36 tokens                    at rest  on an orbit   mean length at loop 1, 128, 256")
+print("36 tokens each                     rest   mean length at loop 1, 128, 256")
 for name, states in ends.items():
-    limit, lengths = measure.limit_by_period(states).limit, states.norm(dim=-1).mean(1)
-    rest, orbit = ((limit == one).sum() for one in (measure.Limit.FIXED_POINT, measure.Limit.ORBIT))
-    told = (f"{one:9.0f}" if one < 1e4 else f"{one:9.0e}" for one in lengths[[0, 127, 255]])
-    print(f"{name:30s} {rest:8d} {orbit:12d}  ", *told)
-
-# %% id="any-loop-figure"
+    rest = measure.limit_by_period(states).limit == measure.Limit.FIXED_POINT
+    told = "all" if rest.all() else "some" if rest.any() else "none"
+    lengths = states[[0, 127, 255]].norm(dim=-1).mean(1).tolist()
+    print(f"{name:30s} {told:>8s}  ", *(f"{n:9.0f}" if n < 1e4 else f"{n:9.0e}" for n in lengths))
 moving = torch.stack([measure.relative_step(each).mean(1) for each in ends.values()], dim=1)
 plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends), first_loop=2)
 
 # %% [markdown] id="any-loop-result"
 # **Measured here**,<!-- by any-loop --> 36 tokens each. The GRU cell rests. The plain RNN cell with
-# large weights does not grow, its tanh holds it, but few of its tokens rest; some turn on an orbit,
-# most *wander*. The convolution *explodes*. The two pre-norm layers differ by a division by two.
-# Without it every pass adds some more: after twice the loops the state is twice as long. Its
-# *relative* step shrinks all the while, so look at the length too before you call a loop at rest.
-# With the division it does rest.
+# large weights does not grow, its tanh holds it, but only some of its tokens rest; the others
+# *wander*, or turn on orbits too long to see here. The convolution *explodes*. The two pre-norm
+# layers differ by a division by two. Without it every pass adds some more: after twice the loops
+# the state is twice as long. Its *relative* step shrinks all the while, so look at the length too
+# before you call a loop at rest. With the division it does rest.
 #
 # What decides this is the subject of chapter 05. Send your line to a friend, and let them guess.
 
@@ -948,6 +933,8 @@ plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends)
 # - Sharing weights is a statement about *storage* and *gradient*, not about compute: the unrolled
 #   twin does the same arithmetic, and its gradients, added up, are the loop's.
 # - Rest, and even a cycle, come with architecture and size of weights. Look for what training adds.
+# - Whatever maps a state and an input to a state can be looped, and few lines decide whether it
+#   rests.
 # - All random stacks here are small (32 wide, three layers, twelve tokens). Chapter 05 varies more.
 #
 # ## Key points
@@ -956,7 +943,9 @@ plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends)
 # 2. Two fair comparisons: unrolled (equal compute), shallow (equal parameters). A third: untrained.
 # 3. The gradient of a shared weight is the sum over its uses; the mix decides which of them weigh.
 # 4. Injection keeps the question in the state, and lets the start be forgotten.
-# 5. An untrained stack can walk a cycle. A cycle is not intelligence.
+# 5. An untrained stack can walk a cycle. A cycle is not intelligence; how wide it is depends on the
+#    scale at which layers write.
+# 6. A looped model is an input, a step and a read-out: forty lines, and you have written them.
 
 # %% [markdown] id="questions"
 # ## Five questions
@@ -986,10 +975,10 @@ plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends)
 # 5. A colleague shows you a beautiful closed cycle in a trained model, as a proof that it reasons.
 # What do you ask for?
 # <details><summary>Answer</summary>
-# The same picture of the same architecture untrained, and a measure of what the answers are worth.
+# The same picture of the same architecture untrained, how the weights of both were drawn, and a
+# measure of what the answers are worth.
 # </details>
-
-# %% [markdown] id="scoreboard-text"
+#
 # ## Scoreboard
 
 # %% id="scoreboard"
