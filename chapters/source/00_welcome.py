@@ -278,7 +278,8 @@ own = right_from(answers[:, 0, token].tolist(), int(forests.targets[0, token]))
 print(f"the end of this chain is right from loop {own} on; you guessed {my_loops}")
 
 chains = tasks.chain_and_star(64, torch.Generator().manual_seed(1), chain=(7, 7))
-answers = hero.readout(trace(hero, chains.tokens, 32).loop_ends).argmax(-1)
+others = trace(hero, chains.tokens, 32, generator=torch.Generator().manual_seed(0))
+answers = hero.readout(others.loop_ends).argmax(-1)
 needed, never = {}, 0
 for depth in range(1, 7):
     found = [

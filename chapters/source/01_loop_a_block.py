@@ -602,10 +602,11 @@ plots.mark(picture, whose("01.5"))
 # rest after 256 loops; one had come to rest, on different points for the two inputs (see the last
 # lines of the table). It is the lucky one of the argument above. And pre-norm stacks without
 # injection did not forget. One reason comes to mind at once: every branch only adds, so the first
-# state stays a term of the sum for ever. So it does, but it is not what keeps the input. **Measured
-# here:**<!-- by influence-measure --> after 256 loops it has 0.2 % of the state's length, and with
-# it taken away the influence is the same, 0.66. What tells the two runs apart is what the branches
-# *wrote* in between. Chapter 05 shows where such a growing sum ends.
+# state stays a term of the sum for ever. So it does, but it is not what keeps the input.
+#
+# **Measured here:**<!-- by influence-measure --> after 256 loops it has 0.2 % of the state's
+# length, and with it taken away the influence is the same, 0.66. What tells the two runs apart is
+# what the branches *wrote* in between. Chapter 05 shows where such a growing sum ends.
 #
 # So injection is not an ornament. **It makes the end depend on the question and not on the start.**
 # What it buys in training is another matter, and measured where something is trained.
