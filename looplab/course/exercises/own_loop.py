@@ -13,7 +13,6 @@ from looplab.course.exercises.judge_socket import grader_address
 from looplab.course.exercises.judging import judge
 from looplab.course.exercises.owners import remember, whose
 from looplab.course.exercises.sandbox import OutOfTime, guarded
-from looplab.course.exercises.solutions import given
 from looplab.model import Loop, LoopedConfig, LoopedTransformer, adapt
 from looplab.zoo import checkpoints
 
@@ -69,6 +68,9 @@ def _stand_in() -> LoopedConfig:
 
 def _own(trained: str) -> tuple[Loop | None, str]:
     """The learner's model and where it is from; or None and why there is none."""
+    # Not above: while a notebook is graded there are no solutions to import.
+    from looplab.course.exercises.solutions import given
+
     answers, models = passport.here()
     passed = [answer.source for answer in answers.get(EXERCISE, ()) if answer.passed]
     if not passed:
