@@ -50,6 +50,32 @@ def freezer(first=0, patterns=True, per_layer=True, from_one=False, returns=True
     return freeze_from
 
 
+def following(wrong):
+    """looks_up with one thing wrong."""
+
+    def looks_up(patterns, parents, most):
+        if wrong == "turned":
+            patterns = patterns.mT
+        weights = patterns.mean(3)
+        node = torch.arange(parents.shape[1]).expand_as(parents)
+        has = torch.ones_like(parents, dtype=torch.bool)
+        looks = []
+        for step in range(most + (2 if wrong == "late" else 1)):
+            index = node[..., None].expand(*weights.shape[:-1], 1)
+            weight = weights.gather(-1, index)[..., 0]
+            if wrong == "forests":
+                looks.append((weight * has).sum(-1).div(has.sum(-1)).mean(-1))
+            elif step or wrong not in ("late", "short"):
+                looks.append(weight[..., has].mean(-1))
+            above = parents.gather(1, node)
+            if wrong != "roots":
+                has = has & (above != node)
+            node = above
+        return torch.stack(looks, dim=-1)
+
+    return looks_up
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "04.1": [
@@ -91,5 +117,12 @@ BANK = {
         (freezer(first=1), "off by one"),
         (freezer(from_one=True), "patterns of loop 1"),
         (freezer(per_layer=False), "each layer"),
+    ],
+    "04.6": [
+        (following("roots"), "has no ancestor further up"),
+        (following("turned"), "the other way round"),
+        (following("forests"), "mean of each forest's mean"),
+        (following("late"), "begin at the parent"),
+        (following("short"), "the node itself is missing"),
     ],
 }

@@ -2,7 +2,7 @@
 
 import torch
 
-from looplab import LoopedConfig, LoopedTransformer
+from looplab import LoopedConfig, LoopedTransformer, tasks
 from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.kinds import as_tensor
 from looplab.course.exercises.probing import (
@@ -243,10 +243,63 @@ class _OneForAll:
             return self.kept
 
 
+def looks_up(answer, seed):
+    draw = torch.Generator().manual_seed(seed)
+    # Chains of different lengths, so that means over nodes and over forests differ.
+    forests = tasks.chain_and_star(3, draw, nodes=9, chain=(5, 5))
+    other = tasks.chain_and_star(3, draw, nodes=9, chain=(7, 8))
+    parents = tasks.parents(torch.cat((forests.tokens, other.tokens)))
+    patterns = torch.randn(3, 2, 6, 4, 9, 9, generator=draw).mul(2).softmax(-1)
+    result = as_tensor(ask(answer, patterns, parents, 4))
+    if isinstance(result, torch.Tensor):
+        if result.shape == (3, 2, 4):
+            raise Mistake(
+                "there are as many looks as steps: the look at the node itself is missing"
+            )
+        if result.dim() > 3:
+            raise Mistake(
+                f"the shape is {tuple(result.shape)}: heads, forests and nodes are averaged"
+            )
+    result = expect_tensor(result, (3, 2, 5))
+    right = solution("04.6")
+    everyone = _looks_of_everyone(patterns, parents)
+    by_forest = [
+        right(patterns[:, :, n : n + 1], parents[n : n + 1], 4) for n in range(len(parents))
+    ]
+    named = {
+        "a node that stands at its root is counted again: it has no ancestor further up": everyone,
+        "rows look and columns are looked at: you read the pattern the other way round": right(
+            patterns.mT, parents, 4
+        ),
+        "this is a mean of each forest's mean: every node of the batch counts alike": torch.stack(
+            by_forest
+        ).mean(0),
+        "these begin at the parent: 0 steps up is the node itself": right(patterns, parents, 5)[
+            ..., 1:
+        ],
+        "only the first head is here: take the mean over the heads": right(
+            patterns[:, :, :, :1], parents, 4
+        ),
+    }
+    expect_right(result, right(patterns, parents, 4), named, "the weights are not right")
+    return {"looks": result}
+
+
+def _looks_of_everyone(patterns, parents):
+    """The mean over all nodes, in which a root is its own ancestor for ever."""
+    weights, node, looks = patterns.mean(3), torch.arange(9).expand_as(parents), []
+    for _ in range(5):
+        index = node[..., None].expand(*weights.shape[:-1], 1)
+        looks.append(weights.gather(-1, index)[..., 0].mean((-2, -1)))
+        node = parents.gather(1, node)
+    return torch.stack(looks, dim=-1)
+
+
 EXERCISES = [
     Exercise("04.1", "distance of two patterns", solution("04.1"), pattern_distance),
     Exercise("04.2", "all pairs at once", solution("04.2"), all_distances),
     Exercise("04.3", "a number for the stripes", solution("04.3"), contrast),
     Exercise("04.4", "how far attention may move", solution("04.4"), most_change),
     Exercise("04.5", "freeze attention", solution("04.5"), freeze_from),
+    Exercise("04.6", "how far up does it look", solution("04.6"), looks_up),
 ]
