@@ -33,7 +33,8 @@
     function say(sentence) {
       words.textContent = sentence;
       const shown = cases[at];
-      if (picture.alt !== shown.alt) Object.assign(picture, { src: shown.src, alt: shown.alt });
+      if (picture.alt !== shown.alt) picture.srcset = shown.srcset;
+      picture.alt = shown.alt;
       for (const button of buttons) button.disabled = wrong[at].has(button.textContent);
       of("next").disabled = at + 1 === cases.length || !solved[at];
       box.dataset.loop = at + 1;

@@ -234,7 +234,7 @@ class Diagnosis(ipywidgets.VBox):
     def block(self) -> str:
         """The same game for a page that loads `embed.script` itself."""
         cases = [
-            {"fault": fault, "src": _address(picture), "alt": picture.alt}
+            {"fault": fault, "srcset": _address(picture), "alt": picture.alt}
             for fault, picture in zip(self.solution, self._pictures, strict=True)
         ]
         payload = {"cases": cases, "faults": FAULTS, "tells": TELLS}
@@ -298,13 +298,14 @@ def _top(runs: list[Signs]) -> float:
 def _image(picture: plots.Picture) -> str:
     return (
         f'<img alt="{html.escape(picture.alt, quote=True)}" '
-        f'style="max-width:100%" src="{_address(picture)}">'
+        f'style="max-width:100%" srcset="{_address(picture)}">'
     )
 
 
 def _address(picture: plots.Picture) -> str:
-    """The picture as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(picture.png()).decode()
+    """The picture as an address that holds it, with the density of its pixels (a srcset)."""
+    data = base64.b64encode(picture.png()).decode()
+    return f"data:image/png;base64,{data} {plots.SHARP}x"
 
 
 def _check_fault(name: str):

@@ -22,10 +22,12 @@ DRAWING = (
     "microscope/lines.js",
     "microscope/matrix.js",
     "microscope/answers.js",
+    "microscope/forest.js",
     "microscope/attention.js",
     "microscope/microscope.js",
     "frames.js",
     "plane.js",
+    "phases.js",
     "sheet.js",
     "view.js",
 )

@@ -24,7 +24,8 @@ class PlaneStepper(Stepper):
     each kind of point; kinds [point]: which it is. captions: what each frame shows, in words, a
     nested list [*menu][frame]. circle: draw the unit circle. path: join the points in their order.
     buttons: a button for each option instead of a menu. slider: what the slider moves over. axes:
-    names of the two axes. Raises ValueError naming what does not fit together.
+    names of the two axes. extent: (x0, x1, y0, y1), the part of the plane to draw, in place of all
+    that ever has points. Raises ValueError naming what does not fit together.
 
     >>> turn = torch.linspace(0, 3, 8)
     >>> points = torch.stack((turn.cos(), turn.sin()), dim=-1)[:, None]
@@ -47,6 +48,7 @@ class PlaneStepper(Stepper):
         buttons: bool = False,
         slider: str = "loop",
         axes: tuple[str, str] = ("", ""),
+        extent: tuple[float, float, float, float] | None = None,
     ):
         menus = dict(menus or {})
         cloud = np.asarray(torch.as_tensor(points).detach().cpu(), dtype=np.float64)
@@ -88,7 +90,7 @@ class PlaneStepper(Stepper):
             circle=bool(circle),
             path=bool(path),
             axes=list(axes),
-            extent=_extent(cloud, circle),
+            extent=_extent(cloud, circle) if extent is None else _checked(extent),
         )
         super().__init__(data, unpack(data, layout), meta, loop=first, buttons=bool(buttons))
 
@@ -189,6 +191,13 @@ def _captions(captions, shape: tuple[int, ...], slider: str, first: int) -> list
                 f"{int(np.prod(shape))}"
             )
     return np.array(flat, dtype=object).reshape(shape).tolist()
+
+
+def _checked(extent: Sequence[float]) -> list[float]:
+    x0, x1, y0, y1 = map(float, extent)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"extent={tuple(extent)}: expected x0 < x1 and y0 < y1")
+    return [x0, x1, y0, y1]
 
 
 def _extent(cloud: np.ndarray, circle: bool) -> list[float]:

@@ -1,8 +1,10 @@
 """Film strips: a few loops of a widget as one still picture, for pages without a live kernel."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from looplab import plots
 from looplab.widgets.forest import draw_forest, forest_key, panel_size
@@ -10,14 +12,32 @@ from looplab.widgets.forest import draw_forest, forest_key, panel_size
 
 def frame_strip(stepper, loops: Sequence[int]):
     """Frames of a FrameStepper side by side; categories keep their colour, mark and hatching."""
-    meta = stepper.meta
+    meta, (_, height, width) = stepper.meta, stepper.numbers["frames"].shape
     loops = [loop for loop in loops if meta.first <= loop <= meta.last]
     kinds = meta.kinds
-    with plots.drawing(2.1 * len(loops), 2.9, columns=len(loops), squeeze=False) as (figure, grid):
-        for panel, loop in zip(grid[0], loops, strict=True):
+    broad = width > 1.6 * height  # such frames would be thin beside each other
+    across = min(2, len(loops)) if broad else len(loops)
+    down = -(-len(loops) // across)
+    inches = 4.4 if broad else 2.1
+    told = meta.captions or [""] * len(stepper.numbers["frames"])
+    lines = [_below(told[loop - meta.first], inches) for loop in loops]
+    words = 0.14 * max(line.count("\n") + bool(line) for line in lines)
+    edge = 0.3 * (meta.ticks is not None)
+    tall = (inches - edge) * height / width + words + 0.9 * edge + 0.2 * bool(meta.axes[0]) + 0.25
+    key = (0.3, 0.5) if kinds else (0.8, 0.0)  # room for the legend, or for the scale of shades
+    with plots.drawing(
+        inches * across + key[0], tall * down + key[1], columns=across, rows=down, squeeze=False
+    ) as (figure, grid):
+        for panel, loop, line in zip(grid.flatten(), loops, lines, strict=False):
             values = np.asarray(stepper.picture_state(loop)["values"])
-            _frame(panel, values, kinds, meta)
-            panel.set_title(f"loop {loop}", fontsize=10)
+            shown = _frame(panel, values, kinds, meta)
+            _name_cells(panel, meta, inches)
+            panel.set_title(f"loop {loop}")
+            panel.set_xlabel("\n".join(filter(None, (meta.axes[0], line))), fontsize=8)
+        for panel in grid[:, 0]:
+            panel.set_ylabel(meta.axes[1], fontsize=8)
+        for panel in grid.flatten()[len(loops) :]:
+            panel.set_visible(False)
         if kinds:
             from matplotlib.patches import Patch
 
@@ -31,8 +51,28 @@ def frame_strip(stepper, loops: Sequence[int]):
                 for kind in kinds
             ]
             figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+        else:
+            bar = figure.colorbar(shown, ax=grid, fraction=0.03, aspect=14, shrink=0.8)
+            bar.set_label(meta.unit, fontsize=8)
+            bar.ax.tick_params(labelsize=8)
     alt = f"{meta.title}. " + " ".join(stepper.describe(loop) for loop in loops)
     return plots.Picture(figure, alt, {"loops": loops})
+
+
+def _below(words: str, inches: float) -> str:
+    """A caption in lines that fit below a panel of this width."""
+    return "\n".join(wrap(words, round(15.5 * inches - 4)))
+
+
+def _name_cells(panel, meta, inches: float):
+    """Write the names of columns and rows at the edge, as many as there is room for."""
+    if not meta.ticks:
+        return
+    for names, place in zip(meta.ticks, (panel.set_xticks, panel.set_yticks), strict=True):
+        named = [n for n, name in enumerate(names) if name]
+        every = -(-len(named) // round(5 * inches))
+        place(named[::every], [names[n] for n in named[::every]], fontsize=7)
+    panel.tick_params(length=0)
 
 
 def _frame(panel, values, kinds, meta):
@@ -40,7 +80,7 @@ def _frame(panel, values, kinds, meta):
 
     if kinds:
         colours = ListedColormap([kind.colour for kind in kinds])
-        panel.imshow(values, cmap=colours, vmin=-0.5, vmax=len(kinds) - 0.5)
+        shown = panel.imshow(values, cmap=colours, vmin=-0.5, vmax=len(kinds) - 0.5)
         for row, column in np.ndindex(values.shape):
             kind = kinds[int(values[row, column])]
             if kind.mark:
@@ -57,10 +97,11 @@ def _frame(panel, values, kinds, meta):
             if kind.hatch:
                 panel.add_patch(_cell(row, column))
     else:
-        panel.imshow(values, cmap="Blues", vmin=meta.low, vmax=meta.high)
+        shown = panel.imshow(values, cmap="Blues", vmin=meta.low, vmax=meta.high)
     panel.set(xticks=[], yticks=[])
     panel.grid(False)
     panel.spines[["top", "right"]].set_visible(True)
+    return shown
 
 
 def _cell(row, column):
@@ -172,37 +213,97 @@ def plane_strip(stepper, frames: Sequence[int]):
     meta = stepper.meta
     frames = [n for n in frames if meta.first <= n <= meta.last]
     x0, x1, y0, y1 = meta.extent
-    height = min(3.2, 2.2 * (y1 - y0) / (x1 - x0)) + 0.9
-    with plots.drawing(2.2 * len(frames), height, columns=len(frames), squeeze=False) as (
+    lines = [_below(_news(stepper, n), 2.0) for n in frames]
+    tall = min(3.2, 2.0 * (y1 - y0) / (x1 - x0)) + 0.75 + 0.3 * bool(meta.axes[0])
+    tall += 0.15 * max(line.count("\n") + bool(line) for line in lines)
+    with plots.drawing(2.2 * len(frames), tall, columns=len(frames), squeeze=False) as (
         figure,
         grid,
     ):
-        for panel, n in zip(grid[0], frames, strict=True):
+        for panel, n, line in zip(grid[0], frames, lines, strict=True):
             points = stepper.picture_state(n)["points"]
             cloud = np.array([point or (np.nan, np.nan) for point in points])
             if meta.circle:
-                turn = np.linspace(0, 2 * np.pi, 200)
+                turn = np.linspace(0, 2 * np.pi, 2000)
                 panel.plot(np.cos(turn), np.sin(turn), color="0.4", linewidth=1)
             if meta.path:
-                panel.plot(*cloud.T, color="0.6", linewidth=0.7)
+                panel.plot(*cloud.T, color="0.7", linewidth=0.6, zorder=1)
             for kind in sorted(set(meta.kinds)):
                 own = cloud[[i for i, k in enumerate(meta.kinds) if k == kind]]
                 panel.plot(
                     *own.T,
                     color=plots.PALETTE[kind % 7],
                     marker=plots.MARKERS[kind % 7],
-                    markersize=2.5 if meta.path else 5,
+                    markersize=4 if meta.path else 6,
+                    markeredgecolor="white",
+                    markeredgewidth=0.4,
                     linestyle="",
                     label=meta.names[kind] if meta.names else None,
                 )
-            if meta.path:
-                panel.plot(*cloud[-1], "o", color="black", markersize=5)
-            panel.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal", xticks=[], yticks=[])
-            panel.set_title(f"{meta.slider} {n}", fontsize=10)
-        grid[0][0].set_xlabel(meta.axes[0], fontsize=8)
+            if meta.path:  # a ring, which hides no mark
+                look = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": "black"}
+                panel.plot(*cloud[-1], "o", label="the last point", **look)
+            seen = cloud[np.isfinite(cloud).all(1)]
+            inside = ((seen >= (x0, y0)) & (seen <= (x1, y1))).all(1)
+            if not inside.all():
+                line = f"{line}\n{(~inside).sum()} of {len(seen)} points lie outside".strip()
+            panel.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal")
+            panel.spines[:].set(visible=True, color="0.75")
+            if meta.axes[0]:
+                panel.xaxis.set_major_locator(MaxNLocator(3))
+                panel.yaxis.set_major_locator(MaxNLocator(3))
+                panel.tick_params(labelsize=7, length=2, labelleft=n == frames[0])
+            else:
+                panel.set(xticks=[], yticks=[])
+            panel.set_title(f"{meta.slider} {n}")
+            panel.set_xlabel("\n".join(filter(None, (meta.axes[0], line))), fontsize=8)
         grid[0][0].set_ylabel(meta.axes[1], fontsize=8)
-        if len(meta.names) > 1:
-            handles, labels = grid[0][0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        if len(labels) > 1:
+            figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8)
     alt = f"{meta.title}. " + " ".join(stepper.describe(n) for n in frames)
     return plots.Picture(figure, alt, {"frames": frames})
+
+
+def _news(stepper, frame: int) -> str:
+    """What the words of a frame say beyond its number."""
+    slider, words = stepper.meta.slider.capitalize(), stepper.describe(frame)
+    if words == f"{slider} {frame} of {stepper.meta.last}.":
+        return ""
+    return words.removeprefix(f"{slider} {frame}: ")
+
+
+def phase_strip(stepper, places: Sequence[tuple[int, int]]):
+    """The runs of some cells of a PhaseStepper side by side: (row, gain) of each."""
+    meta, paths = stepper.meta, stepper.numbers["paths"]
+    layers = paths.shape[3]
+    with plots.drawing(2.2 * len(places), 3.0, columns=len(places), squeeze=False) as (
+        figure,
+        grid,
+    ):
+        for panel, (row, gain) in zip(grid[0], places, strict=True):
+            cell, path = stepper.cells[row][gain], paths[row, gain]  # path: [loop, layer, 2]
+            late = -(-len(path) * 3 // 4)
+            panel.plot(*path.reshape(-1, 2).T, color="0.75", linewidth=0.4, zorder=1)
+            for layer in range(layers):
+                look = {"color": plots.PALETTE[layer % 7], "marker": plots.MARKERS[layer % 7]}
+                panel.plot(*path[:late, layer].T, linestyle="", markersize=2, alpha=0.5, **look)
+                name = f"after layer {layer + 1}"
+                look |= {"markeredgecolor": "white", "markeredgewidth": 0.5, "label": name}
+                panel.plot(*path[late:, layer].T, linestyle="", markersize=6, **look)
+            panel.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[])
+            panel.grid(False)
+            panel.spines[:].set(visible=True, color="0.75")
+            where = f"{cell[0]}, {cell[1]}, gain {cell[2]:g}"
+            panel.set_title(f"{stepper.drawn.get(cell, 'no run')}\n{where}", fontsize=9)
+        figure.legend(
+            *grid[0][0].get_legend_handles_labels(),
+            title=f"{paths.shape[2]} loops; large: the last quarter",
+            title_fontsize=8,
+            loc="outside lower center",
+            ncols=6,
+            fontsize=8,
+        )
+    told = " ".join(meta.captions[row][gain] for row, gain in places)
+    cells = [stepper.cells[row][gain] for row, gain in places]
+    return plots.Picture(figure, f"{meta.title}: one token of each run. {told}", {"cells": cells})

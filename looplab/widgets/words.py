@@ -6,11 +6,13 @@ import math
 def number(x: float) -> str:
     """Two significant digits.
 
-    >>> number(0.0314), number(0.00314), number(12.3)
-    ('0.031', '3.1e-3', '12')
+    >>> number(0.0314), number(0.00314), number(12.3), number(0)
+    ('0.031', '3.1e-3', '12', '0')
     """
     if not math.isfinite(x):
         return "–"
+    if x == 0:
+        return "0"
     if 0.01 <= x < 99.5:
         return f"{x:#.2g}".rstrip(".")
     digits, exponent = f"{x:.1e}".split("e")

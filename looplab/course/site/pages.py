@@ -94,7 +94,7 @@ def prepare_notebook(notebook, where: Path, stem: str, blocks: dict, static: Pat
                     )
                 output.data = {"text/html": block}
             elif "image/png" in output.get("data", {}):
-                output.data = {"text/html": picture(output.data, static, up)}
+                output.data = {"text/html": picture(output, static, up)}
             elif "data" in output:
                 output.data = {"text/plain": output.data["text/plain"]}
 
@@ -114,13 +114,15 @@ def banner(badges: str, stem: str, edition: str) -> str:
     )
 
 
-def picture(data, static: Path, up: str) -> str:
+def picture(output, static: Path, up: str) -> str:
     """A PNG output as an image with its alt text, its size, and a link to itself in full."""
-    png = base64.b64decode(data["image/png"])
+    data, png = output.data, base64.b64decode(output.data["image/png"])
     name = f"figures/{hashlib.sha256(png).hexdigest()[:16]}.png"
     (static / "figures").mkdir(exist_ok=True)
     (static / name).write_bytes(png)
-    width, height = struct.unpack(">II", png[16:24])
+    pixels, high = struct.unpack(">II", png[16:24])
+    width = output.metadata.get("image/png", {}).get("width", pixels)  # fewer than the file has
+    height = round(high * width / pixels)
     address, alt = f"{up}_static/{name}", html.escape(data["text/plain"], quote=True)
     kind = "looplab-figure looplab-broad" if width > 700 else "looplab-figure"
     return (

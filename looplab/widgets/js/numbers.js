@@ -29,7 +29,7 @@ const looplab = {
   const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
   const percent = p => Math.floor(p * 100 + 0.5) + " %";
   const number = x =>
-    !Number.isFinite(x) ? "–" : x >= 0.01 && x < 99.5 ? x.toPrecision(2) : x.toExponential(1);
+    !Number.isFinite(x) ? "–" : !x ? "0" : x >= 0.01 && x < 99.5 ? x.toPrecision(2) : x.toExponential(1);
 
   Object.assign(looplab, { unpack, range, clamp, percent, number });
 })();
