@@ -31,12 +31,12 @@ chains = tasks.chain_and_star(2, torch.Generator().manual_seed(0), chain=(7, 7))
 run = trace(hero, chains.tokens, loops=8)
 trees = LoopMicroscope(run, hero, targets=chains.targets, parents=tasks.parents(chains.tokens))
 trees""",
-    "read trees": "print(trees.describe())",
+    "read-trees": "print(trees.describe())",
     "maze": """\
 mazes = tasks.flood_fill(1, torch.Generator().manual_seed(4), side=6)
 maze = MazeEditor(checkpoints.load("flood"), mazes.tokens[0], loops=8)
 maze""",
-    "read maze": """\
+    "read-maze": """\
 print(*(maze.maze != mazes.tokens[0]).nonzero().flatten().tolist())
 print(maze.describe())""",
     "phases": """\
@@ -44,7 +44,7 @@ ends = grid.grid(["pre", "Ouro"], ["none"], [2], [0.5, 1.0, 2.0], [0, 1], width=
 path = torch.rand(8, 2, 2)
 phases = PhaseStepper(ends, {("pre", "none", 1.0): path, ("Ouro", "none", 1.0): 1 - path})
 phases""",
-    "read phases": "print(*phases.picture_state()['cell'])\nprint(phases.describe())",
+    "read-phases": "print(*phases.picture_state()['cell'])\nprint(phases.describe())",
     "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
 }
 CANVAS = ".looplab-canvas"
@@ -212,7 +212,7 @@ def test_a_node_is_chosen_by_a_click_and_the_keys_walk_down_its_tree(scope):
         canvas.click(position={"x": x, "y": y})
         assert told in words(scope, "trees")
     said = words(scope, "trees")
-    assert read_when(scope, lambda read: read == said, "read trees")
+    assert read_when(scope, lambda read: read == said, "read-trees")
 
 
 def test_a_maze_is_rebuilt_by_clicks_and_by_keys(scope):
@@ -227,7 +227,11 @@ def test_a_maze_is_rebuilt_by_clicks_and_by_keys(scope):
     assert scope.page.evaluate("document.activeElement.className") == "looplab-canvas"
     press(scope, "Escape", cell="maze")
     told = words(scope, "maze")
-    assert read_when(scope, lambda read: read == "15", "read maze")[1] == told
+    assert read_when(scope, lambda read: read == "15", "read-maze")[1] == told
+    for now in ("a wall", "free"):  # a click there, and another
+        scope.cell("maze").locator(CANVAS).click(position={"x": 100, "y": 60})
+        words_when(scope, "maze", f"column 1 is {now} now.")
+    assert scope.errors == []
 
 
 def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
@@ -242,7 +246,7 @@ def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
     scope.page.keyboard.press("ArrowUp")
     told = words.inner_text()
     assert told.endswith("The run of draw 0: degenerate.")
-    says = read_when(scope, lambda state: state == "pre none 1.0", "read phases")
+    says = read_when(scope, lambda state: state == "pre none 1.0", "read-phases")
     assert says[1] == told
     # A click on another cell: the first of the second row.
     box = cell.locator(CANVAS).bounding_box()

@@ -114,8 +114,9 @@ class MazeEditor(FrameStepper):
         try:
             self.edit(row, column)
         except ValueError as refused:
-            stage.notice = f"Not changed: {refused}."
+            notice = f"Not changed: {refused}."
         else:
             side = self.numbers["frames"].shape[-1]
             now = "a wall" if self.maze[row * side + column] == WALL else "free"
-            stage.notice = f"Row {row + 1}, column {column + 1} is {now} now."
+            notice = f"Row {row + 1}, column {column + 1} is {now} now."
+        stage.send({"notice": notice})

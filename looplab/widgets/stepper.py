@@ -33,7 +33,6 @@ class Stage(anywidget.AnyWidget):
     held = traitlets.Bool(False).tag(sync=True)
     held_loop = traitlets.Int(-1).tag(sync=True)
     cursor = traitlets.List().tag(sync=True)  # row and column of a cell to edit, or nothing
-    notice = traitlets.Unicode().tag(sync=True)  # what came of an edit
     speed = traitlets.Int(1).tag(sync=True)
     interval = traitlets.Int(list(SPEEDS.values())[1]).tag(sync=True)
     intervals = traitlets.List(list(SPEEDS.values())).tag(sync=True)

@@ -1,5 +1,5 @@
 // The live widget: traits of the model are the state, jslink moves them, nothing waits for Python.
-const TRAITS = ["loop", "token", "layer", "head", "held", "held_loop", "cursor", "notice"];
+const TRAITS = ["loop", "token", "layer", "head", "held", "held_loop", "cursor"];
 const bytesOf = sent => sent instanceof DataView
   ? new Uint8Array(sent.buffer, sent.byteOffset, sent.byteLength) : new Uint8Array(sent);
 
@@ -18,16 +18,17 @@ function initialize({ model }) {
 }
 
 function render({ model, el }) {
+  let notice = "";                           // what came of the last edit
   const state = () => {
     const s = Object.fromEntries(TRAITS.map(name => [name, model.get(name)]));
     s.held = s.held && s.held_loop >= 0;
-    return s;
+    return { ...s, notice };
   };
-  // An edit is made in Python, which then sends other data; all else is a change of the state.
+  // An edit is made in Python, which then sends other data and what it has done.
   const change = ({ edit, ...patch }) => {
-    model.set({ ...patch, notice: edit ? "Waiting for the kernel ..." : "" });
-    model.save_changes();
-    if (edit) model.send({ edit });
+    notice = edit ? "Waiting for the kernel ..." : "";
+    if (edit) { model.send({ edit }); draw(); }
+    else { model.set(patch); model.save_changes(); }
   };
   const open = () =>
     looplab.view(el, model.get("meta"), bytesOf(model.get("data")), state, change);
@@ -37,8 +38,12 @@ function render({ model, el }) {
     shown.close(); shown = open();
     if (focused) el.querySelector("canvas").focus({ preventScroll: true });
   };
+  const hear = message => { notice = message.notice; draw(); };
   const draw = () => shown.draw(), events = TRAITS.map(name => "change:" + name).join(" ");
-  model.on(events, draw); model.on("change:data", renew);
-  return () => { model.off(events, draw); model.off("change:data", renew); shown.close(); };
+  model.on(events, draw); model.on("change:data", renew); model.on("msg:custom", hear);
+  return () => {
+    model.off(events, draw); model.off("change:data", renew); model.off("msg:custom", hear);
+    shown.close();
+  };
 }
 export default { initialize, render };

@@ -61,7 +61,7 @@
     const y = panel.y + panel.h - 9, right = panel.x + panel.w;
     let x = panel.x + 7;
     const every = colours.map(([root, colour]) => [`root ${root}`, colour]);
-    for (const [name, colour] of [...every, ["another node", other]]) {
+    for (const [name, colour] of [...every, ["no root", other]]) {
       if (x + 90 > right) break;
       pen.trace("circle", x, y, 6);
       pen.ctx.fillStyle = colour; pen.ctx.fill(); stroke(pen.ctx, { colour: SOFT, width: 1 });
