@@ -1,5 +1,6 @@
-"""The committed models are what their cards say."""
+"""The committed models are what their cards say, and the counts what their script says."""
 
+import importlib
 import json
 import shutil
 from functools import partial
@@ -9,6 +10,8 @@ import torch
 
 from looplab import tasks, train
 from looplab.zoo import checkpoints
+
+DATA = checkpoints.FOLDER.parent
 
 
 @pytest.mark.parametrize("name", checkpoints.names())
@@ -26,6 +29,34 @@ def test_a_checkpoint_is_what_its_card_says(name):
     exact = train.accuracy_table(model, batch, loop).exact[-1].item()
     # Rounded to four digits there; three near ties may fall otherwise on another processor.
     assert exact == pytest.approx(published[str(loop)], abs=3.1 / 512)
+
+
+@pytest.fixture(scope="module")
+def count_chains():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DATA)
+        return importlib.import_module("count_chains")
+
+
+def test_every_recipe_is_counted_for_three_seeds(count_chains):
+    text = (DATA / "chains.json").read_text(encoding="utf-8")
+    counted = json.loads(text)
+    assert counted.keys() == count_chains.PLANS.keys()
+    assert all(list(seeds) == ["0", "1", "2"] for seeds in counted.values())
+    assert count_chains.as_text(counted) == text
+
+
+@pytest.mark.parametrize("test", ["forests", "two chains", "chain and star"])
+def test_counts_of_chains_are_those_of_the_published_models(count_chains, test):
+    counted = json.loads((DATA / "chains.json").read_text(encoding="utf-8"))
+    batch = count_chains.TESTS[test](count_chains.ITEMS, count_chains.generator())
+    nodes = batch.difficulty[batch.difficulty >= 0].bincount()
+    for name in counted.keys() & set(checkpoints.names()):
+        model = checkpoints.load(name)
+        now = train.accuracy_table(model, batch, model.config.loops).accuracy
+        said = torch.tensor([*counted[name]["0"][test].values()])
+        # Rounded to three digits there; three near ties may fall otherwise on another processor.
+        assert ((now - said).abs() <= 3.1 / nodes + 0.0006).all(), name
 
 
 def test_names_and_damage_are_reported(tmp_path, monkeypatch):

@@ -178,6 +178,24 @@ def test_a_solution_gets_the_imports_that_it_names_and_nothing_else(tmp_path, mo
         solution("97.1")
 
 
+def test_a_solution_builds_on_the_answers_in_front_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("looplab.course.exercises.solutions.CHAPTERS", tmp_path)
+    first = SOURCE.replace("NAME", "sqrt").replace("98", "96")
+    later = SOURCE.partition("\n\n")[2].replace("NAME(x)", "root(root(x))").replace("98.1", "96.2")
+    later = (
+        later.replace("def root", "def again")
+        .replace("root =", "again =")
+        .replace(", root", ", again")
+    )
+    (tmp_path / "96_x.py").write_text(first + "\n\n" + later)
+    assert solution("96.2")(16) == 2.0
+    (tmp_path / "95_x.py").write_text(
+        (SOURCE.partition("\n\n")[0] + "\n\n" + later).replace("96", "95")
+    )
+    with pytest.raises(ValueError, match="the solution of 95.2 names root"):
+        solution("95.2")
+
+
 def test_the_scoreboard_says_whose_code_ran(capsys):
     check("03.1", lambda states: find("03.1").reference(states))
     check("03.2", todo)

@@ -54,6 +54,13 @@ FIGURES = {
             "loop 1 solves up to 0, loop 2 solves up to 1, loop 3 solves up to 2",
         ],
     ),
+    "staircases": (
+        lambda: plots.staircases({"forests": {"0 steps": STAIRS - 0.2, "9 steps": STAIRS}}),
+        [
+            "loop and depth",
+            "forests, 0 steps: none, none, none; forests, 9 steps: 0, 1, 2",
+        ],
+    ),
     "lines_by_layer": (
         lambda: plots.lines_by_layer(FALLING, "step size", floor=0.3, spread=FALLING / 10),
         [

@@ -3,6 +3,8 @@
 from math import ceil, floor, log2
 
 import torch
+import torch.nn.functional as F
+from torch.nn.utils import clip_grad_norm_
 
 
 def run(step, z, loops):
@@ -51,6 +53,82 @@ def steps(before, last):
     return (last - before).norm(dim=-1)
 
 
+def drawn(generator):
+    return int(torch.randint(3, 7, (), generator=generator))
+
+
+def ends(model, batch, loops, grad_loops):
+    """The states in front of the last loop and behind it."""
+    x = model.encode(batch.tokens)
+    z = model.start(x)
+    for loop in range(loops):
+        before = z.detach() if loop <= loops - grad_loops else z
+        z = model.step(before, x)
+    return before, z
+
+
+def mean_loss(model, z, batch):
+    return F.cross_entropy(model.readout(z).flatten(0, 1), batch.targets.flatten())
+
+
+def update(model, optimiser, loss, zero=True, clip=1.0, move=True):
+    if zero:
+        optimiser.zero_grad()
+    loss.backward()
+    if clip:
+        clip_grad_norm_(model.parameters(), clip)
+    if move:
+        optimiser.step()
+    return loss.item()
+
+
+def training(loops=drawn, cut=None, loss=mean_loss, **settings):
+    """A training step with something else in it than there should be."""
+
+    def step(model, optimiser, batch, generator, grad_loops=6):
+        z = ends(model, batch, loops(generator), cut or grad_loops)[1]
+        return update(model, optimiser, loss(model, z, batch), **settings)
+
+    return step
+
+
+def along_tokens(model, z, batch):
+    return F.cross_entropy(model.readout(z), batch.targets)
+
+
+def relative(before, last):
+    return (steps(before, last) / last.norm(dim=-1)).mean()
+
+
+def calm(penalty=relative):
+    """A step that asks for rest, with this penalty."""
+
+    def step(model, optimiser, batch, generator, grad_loops=6, weight=0.5):
+        before, z = ends(model, batch, drawn(generator), grad_loops)
+        loss = mean_loss(model, z, batch) + weight * penalty(before, z)
+        return update(model, optimiser, loss)
+
+    return step
+
+
+def full_weight(model, optimiser, batch, generator, grad_loops=6, weight=0.5):
+    return calm()(model, optimiser, batch, generator, grad_loops, weight=1.0)
+
+
+def all_the_way(model, optimiser, batch, generator, grad_loops=6, weight=0.5):
+    z = ends(model, batch, drawn(generator), grad_loops)[1]
+    start = model.start(model.encode(batch.tokens))
+    loss = mean_loss(model, z, batch) + weight * relative(start, z)
+    return update(model, optimiser, loss)
+
+
+def one_more_loop(model, optimiser, batch, generator, grad_loops=6, weight=0.5):
+    x = model.encode(batch.tokens)
+    before = ends(model, batch, drawn(generator), grad_loops - 1)[1]
+    z = model.step(before, x)
+    return update(model, optimiser, mean_loss(model, z, batch) + weight * relative(before, z))
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "02.1": [
@@ -96,5 +174,21 @@ BANK = {
             lambda before, last: (steps(before, last) / last.norm(dim=-1)).square().mean(),
             "square of the ratio",
         ),
+    ],
+    "02.6": [
+        (training(zero=False), "set it to zero first"),
+        (training(move=False), "no weight has moved"),
+        (training(loss=along_tokens), "along the wrong axis"),
+        (training(clip=None), "nothing limits the gradient"),
+        (training(loops=lambda generator: 5), "every step runs 5 loops"),
+        (training(cut=6), "loops, and grad_loops is 2"),
+    ],
+    "02.7": [
+        (full_weight, "multiply it by its weight"),
+        (calm(lambda before, last: relative(before, last).item()), "not in the gradient"),
+        (calm(lambda before, last: relative(before.detach(), last)), "in front of the last step"),
+        (calm(lambda before, last: 0), "the penalty is not in it"),
+        (all_the_way, "the way from the start"),
+        (one_more_loop, "from 3 to 6"),
     ],
 }

@@ -4,7 +4,10 @@ import random
 from math import ceil
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
+from looplab import tasks
 from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
@@ -14,9 +17,11 @@ from looplab.course.exercises.probing import (
     expect_number,
     expect_right,
     expect_tensor,
+    normal,
     watch,
 )
 from looplab.course.exercises.solutions import solution
+from looplab.model import LoopedOutput
 
 
 def draw_loops(answer, seed):
@@ -204,10 +209,267 @@ def rest_penalty(answer, seed):
     return {"penalty": value}
 
 
+CUTS = ((True, 2), (False, 1))  # a loud run and a quiet one, with gradient through so many loops
+TOKENS = 5  # as many as labels, as in the chapter: the loss along a wrong axis raises nothing
+
+
+class _Tiny(nn.Module):
+    """A looped model in a few operations; a loud one has gradients far longer than 1."""
+
+    def __init__(self, seed, loud):
+        super().__init__()
+        self.labels, self.mix, self.head = (
+            nn.Parameter(normal(seed + n, *shape).double() / shape[-1] ** 0.5)
+            for n, shape in enumerate(((2, TOKENS, 8), (8, 16), (TOKENS, 8)))
+        )
+        self.loud, self.ran = 20.0 if loud else 0.2, 0
+
+    def encode(self, tokens):
+        return self.labels[0, tokens[..., 0]] + self.labels[1, tokens[..., 1]]
+
+    def start(self, x):
+        return torch.zeros_like(x)
+
+    def step(self, z, x):
+        self.ran += 1
+        z = torch.cat([z + z.roll(1, -2), x], dim=-1)  # a token sees another
+        return torch.tanh(z @ self.mix.T)
+
+    def readout(self, z):
+        return self.loud * z @ self.head.T
+
+    def forward(self, tokens, loops, *, grad_loops=None):
+        z = _run(self, tokens, loops, grad_loops or loops)[1]
+        return LoopedOutput(self.readout(z), z, None, None)
+
+
+class _Descent:
+    """Plain gradient descent; torch's own optimisers take seconds to import what they need."""
+
+    def __init__(self, model, rate):
+        self.weights, self.rate = list(model.parameters()), rate
+        self.param_groups = [{"params": self.weights, "lr": rate}]
+
+    def zero_grad(self, set_to_none=True):
+        for weight in self.weights:
+            weight.grad = None
+
+    def step(self):
+        with torch.no_grad():
+            for weight in self.weights:
+                if weight.grad is not None:
+                    weight -= self.rate * weight.grad
+
+
+def _forests(seed):
+    """A batch of no task in particular: tokens [3, token, 2], targets [3, token]."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(TOKENS, (3, TOKENS, 2), generator=generator)
+    targets = torch.randint(TOKENS, (3, TOKENS), generator=generator)
+    return tasks.Batch(tokens, targets, torch.zeros_like(targets))
+
+
+def _train_once(answer, seed, loud, options, stale=False):
+    """Let the answer take one step of plain gradient descent, with a rate of 1, and watch it.
+
+    Returns what it returned, how many loops it ran, and what was added to the weights [weight].
+    """
+    model = _Tiny(seed, loud)
+    before = torch.cat([weight.detach().flatten() for weight in model.parameters()])
+    if stale:  # as the step before leaves them
+        for weight in model.parameters():
+            weight.grad = torch.full_like(weight, 0.5)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = _Descent(model, 1.0)
+    told = answer(model, optimiser, _forests(seed), generator, **options)
+    told = told.detach() if isinstance(told, torch.Tensor) else told
+    after = torch.cat([weight.detach().flatten() for weight in model.parameters()])
+    return told, model.ran, after - before
+
+
+def _count_loops(answer, seed, steps):
+    """How many loops each of several steps ran, with one generator."""
+    model, counts = _Tiny(seed, False), []
+    optimiser = _Descent(model, 0.0)
+    batch, generator = _forests(seed), torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        model.ran = 0
+        answer(model, optimiser, batch, generator)
+        counts.append(model.ran)
+    return counts
+
+
+def _run(model, tokens, loops, grad_loops):
+    """The states in front of the last loop and behind it, with gradient through the last loops."""
+    x = model.encode(tokens)
+    z = model.start(x)
+    for loop in range(loops):
+        before = z.detach() if loop <= loops - grad_loops else z
+        z = model.step(before, x)
+    return before, z
+
+
+def _cross_entropy(model, z, targets):
+    return F.cross_entropy(model.readout(z).flatten(0, 1), targets.flatten())
+
+
+def _restlessness(before, last):
+    return ((last - before).norm(dim=-1) / last.norm(dim=-1)).mean()
+
+
+def _moves(moved, model, loss, how=lambda gradient: gradient / max(1.0, gradient.norm().item())):
+    """Whether the weights moved against the gradient of this loss, clipped or treated otherwise."""
+    weights = list(model.parameters())
+    parts = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
+    gradient = torch.cat([part.flatten() for part in parts])
+    return agrees(moved, -how(gradient), rtol=1e-4, atol=1e-7)
+
+
+def _expect_one_step(answer, seed, loud, options):
+    """One step: the number that was returned, the loops that were run, the weights' change."""
+    told, loops, moved = watch(answer, _train_once, seed, loud, options)
+    told = expect_number(told)
+    if not 3 <= loops <= 6:
+        raise Mistake(f"one step of training ran {loops} loops: draw from 3 to 6, and run these")
+    if not moved.any():
+        raise Mistake(
+            "no weight has moved: the optimiser has to step behind the backward pass, and the "
+            "gradient has to be there still"
+        )
+    return told, loops, moved
+
+
+def _expect_gradient(moved, model, loss_through, loops, cut):
+    """Raise the Mistake of a step that is not against the clipped gradient of `loss_through`."""
+    right = loss_through(cut)
+    if _moves(moved, model, right):
+        return
+    treated = {
+        "nothing limits the gradient when the step is taken: clip its length to 1": lambda g: g,
+        "each number of the gradient is cut off by itself: clip the length of all to 1": (
+            lambda g: g.clamp(-1, 1)
+        ),
+        "every gradient was made 1 long: one that is shorter stays as it is": (
+            lambda g: g / g.norm()
+        ),
+    }
+    for mistake, how in treated.items():
+        if _moves(moved, model, right, how):
+            raise Mistake(mistake)
+    for through in range(1, loops + 1):
+        if _moves(moved, model, loss_through(through)):
+            raise Mistake(f"the gradient goes through {through} loops, and grad_loops is {cut}")
+    raise Mistake("the loss is right, but the weights do not move against its gradient")
+
+
+def _expect_fresh_gradient(answer, seed, options, moved):
+    again = watch(answer, _train_once, seed, True, options, True)[2]
+    if not agrees(again, moved, rtol=1e-4, atol=1e-7):
+        raise Mistake("the gradient of the step before is still in this one: set it to zero first")
+
+
+def _expect_draws(answer, seed):
+    counts = watch(answer, _count_loops, seed, 40)
+    if len(set(counts)) == 1:
+        raise Mistake(f"every step runs {counts[0]} loops: draw their number anew each time")
+    if missing := sorted({3, 4, 5, 6} - set(counts)):
+        raise Mistake(f"in 40 steps none ran {missing[0]} loops: draw from 3 to 6, both included")
+    if max(counts) > 6 or min(counts) < 3:
+        raise Mistake(f"there are steps of {min(counts)} to {max(counts)} loops: draw from 3 to 6")
+    if watch(answer, _count_loops, seed, 10) != counts[:10]:
+        raise Mistake("the same generator state draws other loops: draw them from the generator")
+
+
+def training_step(answer, seed):
+    batch, steps = _forests(seed), []
+    for loud, cut in CUTS:
+        told, loops, moved = _expect_one_step(answer, seed, loud, {"grad_loops": cut})
+        model = _Tiny(seed, loud)
+        z = _run(model, batch.tokens, loops, cut)[1]
+        loss = _cross_entropy(model, z, batch.targets)
+        named = {
+            "the loss compares along the wrong axis: cross_entropy looks for the labels on axis "
+            "1, so give it one row per token": F.cross_entropy(model.readout(z), batch.targets),
+            "that is the sum over all tokens: the size of a step would hang on the batch": (
+                batch.targets.numel() * loss
+            ),
+        }
+        for mistake, wrong in named.items():
+            if _moves(moved, model, wrong) and not _moves(moved, model, loss):
+                raise Mistake(mistake)
+        expect_right(
+            told,
+            loss.item(),
+            {mistake: wrong.item() for mistake, wrong in named.items()},
+            "what is returned is not the mean loss of the answer after the last loop",
+        )
+
+        def loss_through(grad_loops, model=model, loops=loops):
+            z = _run(model, batch.tokens, loops, grad_loops)[1]
+            return _cross_entropy(model, z, batch.targets)
+
+        _expect_gradient(moved, model, loss_through, loops, cut)
+        steps.append(moved)
+    _expect_fresh_gradient(answer, seed, {"grad_loops": CUTS[0][1]}, steps[0])
+    _expect_draws(answer, seed)
+    return {"loss": told, "step": steps[1].norm()}
+
+
+def calm_step(answer, seed):
+    weight = 0.1 + (seed % 5) / 20
+    batch, steps = _forests(seed), []
+    for loud, cut in CUTS:
+        options = {"grad_loops": cut, "weight": weight}
+        told, loops, moved = _expect_one_step(answer, seed, loud, options)
+        model = _Tiny(seed, loud)
+        before, z = _run(model, batch.tokens, loops, cut)
+        loss, rest = _cross_entropy(model, z, batch.targets), _restlessness(before, z)
+        start = model.start(model.encode(batch.tokens))
+        right = loss + weight * rest
+        named = {
+            "that is the loss of the answer alone: the penalty is not in it": loss,
+            "the penalty counts in full: multiply it by its weight": loss + rest,
+            "the penalty is subtracted: the state would be asked to move": loss - weight * rest,
+            "the penalty measures the way from the start: it is about the last step alone": (
+                loss + weight * _restlessness(start, z)
+            ),
+            "that is the loss of the state in front of the last loop: read out the last one": (
+                _cross_entropy(model, before, batch.targets) + weight * rest
+            ),
+            "the answer itself has left the loss: the penalty is added to it": weight * rest,
+        }
+        expect_right(
+            told,
+            right.item(),
+            {mistake: wrong.item() for mistake, wrong in named.items()},
+            "what is returned is not the loss of the last answer plus weight times the penalty",
+        )
+        unseen = {
+            "the penalty is in the number and not in the gradient: it has to stay a tensor": loss,
+            "the penalty's gradient stops in front of the last step: the state before it was made "
+            "by the loop too": loss + weight * _restlessness(before.detach(), z),
+        }
+        for mistake, wrong in unseen.items():
+            if _moves(moved, model, wrong) and not _moves(moved, model, right):
+                raise Mistake(mistake)
+
+        def loss_through(grad_loops, model=model, loops=loops):
+            before, z = _run(model, batch.tokens, loops, grad_loops)
+            return _cross_entropy(model, z, batch.targets) + weight * _restlessness(before, z)
+
+        _expect_gradient(moved, model, loss_through, loops, cut)
+        steps.append(moved)
+    _expect_fresh_gradient(answer, seed, {"grad_loops": CUTS[0][1], "weight": weight}, steps[0])
+    _expect_draws(answer, seed)
+    return {"loss": told, "step": steps[1].norm()}
+
+
 EXERCISES = [
     Exercise("02.1", "draw the number of loops", solution("02.1"), draw_loops),
     Exercise("02.2", "cut the gradient", solution("02.2"), run_loops),
     Exercise("02.3", "accuracy by depth", solution("02.3"), accuracy_by_depth),
+    Exercise("02.6", "one step of training", solution("02.6"), training_step),
     Exercise("02.4", "the law of the staircase", solution("02.4"), loops_needed),
     Exercise("02.5", "a penalty for restlessness", solution("02.5"), rest_penalty),
+    Exercise("02.7", "a step that asks for rest", solution("02.7"), calm_step),
 ]
