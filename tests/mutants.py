@@ -3,8 +3,8 @@
     python tests/mutants.py            the table: every exercise, every mutant, ten seeds
     python tests/mutants.py 05.2 -v    one exercise, and each survivor's line
 
-A mutant is written as the line that it changes, `old  ->  new`. Those that compute the same, or that
-the exercise allows, stand in equivalent_mutants.py with the reason.
+A mutant is written as the line that it changes, `old  ->  new`. Those that compute the same, or
+that the exercise allows, stand in equivalent_mutants.py with the reason.
 """
 
 import ast
@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import ndiff
-
-import pytest
 
 from looplab.course import build
 from looplab.course.exercises import exercises, judge, judging
@@ -205,9 +203,9 @@ def _instead(child: ast.expr, parent: ast.AST, key: str, code: ast.Module) -> li
             found.append(_median(child))
     if isinstance(child, ast.Constant):
         found += [ast.Constant(value) for value in _near(child.value)]
-    if isinstance(parent, ast.Slice | ast.Subscript) and key in ("lower", "upper", "slice"):
-        if not isinstance(child, ast.Constant | ast.Slice | ast.Tuple | ast.Compare):
-            found += [_plus(child, by) for by in (1, -1)]
+    index = isinstance(parent, ast.Slice | ast.Subscript) and key in ("lower", "upper", "slice")
+    if index and not isinstance(child, ast.Constant | ast.Slice | ast.Tuple | ast.Compare):
+        found += [_plus(child, by) for by in (1, -1)]
     if isinstance(parent, ast.Call) and key == "args" and _is_range(parent):
         found += [_plus(child, by) for by in (1, -1)]
     if isinstance(parent, ast.If | ast.While | ast.IfExp) and key == "test":
@@ -268,7 +266,8 @@ def _squared(norm: ast.Call) -> ast.expr:
 
 
 def _median(mean: ast.Call) -> ast.expr:
-    median = ast.Call(ast.Attribute(mean.func.value, "median", ast.Load()), mean.args, mean.keywords)
+    method = ast.Attribute(mean.func.value, "median", ast.Load())
+    median = ast.Call(method, mean.args, mean.keywords)
     along_an_axis = mean.args or mean.keywords
     return ast.Attribute(median, "values", ast.Load()) if along_an_axis else median
 

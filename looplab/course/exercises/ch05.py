@@ -23,10 +23,11 @@ def draw_weights(answer, seed):
     rows, columns = 300, 100
 
     def draw(gain, seed):
-        return ask(answer, rows, columns, gain, torch.Generator().manual_seed(seed))
+        drawn = ask(answer, rows, columns, gain, torch.Generator().manual_seed(seed))
+        return expect_tensor(drawn, (rows, columns))
 
-    matrix = expect_tensor(draw(2.0, seed), (rows, columns))
-    if not torch.equal(matrix, expect_tensor(draw(2.0, seed), (rows, columns))):
+    matrix = draw(2.0, seed)
+    if not torch.equal(matrix, draw(2.0, seed)):
         raise Mistake("the same generator state gives different weights: draw from the generator")
     found = matrix.std().item()
 
@@ -427,7 +428,7 @@ def leading_exponent(answer, seed):
         raise Mistake("you divide by all loops, and only those after `settle` are counted")
     # Two neighbours on a map that folds: only a direction carried along and short stays true.
     tent = lambda z: torch.stack((1 - 1.9 * z[0].abs(), 0.5 * z[1]))  # noqa: E731
-    folding = of(tent, torch.stack((0.1 + kick / 10, kick)), torch.tensor([1e-7, 0.0]), 400, 50)
+    folding = of(tent, torch.stack((0.1 + kick / 10, kick)), torch.tensor([1e-7, 0.0]), 150, 50)
     if folding < 0.9 * log(1.9):
         raise Mistake(
             "the neighbours drift as far apart as the map is wide, and then the distance says "
@@ -461,11 +462,15 @@ def leading_exponent(answer, seed):
             f"is {resting:.3g}: the path is that of the state, the neighbour is only compared"
         )
 
-    def clocked(z):  # [clock, y]: what is between neighbours grows by another factor at each loop
-        return torch.stack((z[0] + 1, (0.7 + 0.2 * (5 * z[0]).sin()) * z[1]))
+    def clocked(z):
+        """[clock, x, y]: x and y turn, and grow by another factor at each loop."""
+        x, y = cos(1) * z[1] - sin(1) * z[2], sin(1) * z[1] + cos(1) * z[2]
+        factor = 0.7 + 0.2 * (5 * z[0]).sin()
+        return torch.stack((z[0] + 1, factor * x, factor * y))
 
     loops, settle = 12 + int(10 * kick), 5
-    timed = of(clocked, torch.tensor([0.0, 1.0]), torch.tensor([0.0, 1e-3]), loops, settle)
+    start, aside = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.0, 6e-4, 8e-4])
+    timed = of(clocked, start, aside, loops, settle)
     factors = [log(0.7 + 0.2 * sin(5 * t)) for t in range(loops + settle)]
     windows = {
         "the first `settle` loops are counted too: they belong to the start": (0, loops),
@@ -477,15 +482,17 @@ def leading_exponent(answer, seed):
         "one loop too few is counted: only the first `settle` are left out": (settle + 1, loops),
         "the last loop is not counted": (settle, loops - 1),
     }
-    named = {mistake: sum(factors[a:b]) / (b - a) for mistake, (a, b) in windows.items() if b > a}
+    named = {mistake: sum(factors[a:b]) / (b - a) for mistake, (a, b) in windows.items()}
     wanted = sum(factors[settle:loops]) / (loops - settle)
     wrong = "where each loop has a factor of its own the mean of their logarithms is off"
     expect_right(timed, wanted, named, wrong, atol=1e-3)
+    at_once = of(clocked, start, aside, loops, 0)
+    wrong = "with no loops to settle it is off: the first growth is over the nudge's first length"
+    expect_close(at_once, sum(factors[:loops]) / loops, wrong, atol=1e-3)
     rate = 0.5 + 0.45 * kick.item()
     drawn = of(lambda z: torch.tensor([rate, 0.3], dtype=z.dtype) * z, begin, nudge, 60, 30)
     expect_close(drawn, log(rate), f"on the map ({rate:.3f} a, 0.3 b) it is off", atol=5e-3)
-    found = {"linear": linear, "folding": folding, "turns": turns, "drawn": drawn, "timed": timed}
-    return {name: round(value, 3) for name, value in found.items()}
+    return {"linear": linear, "folding": folding, "turns": turns, "drawn": drawn, "timed": timed}
 
 
 def decay(answer, seed):

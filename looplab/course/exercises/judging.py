@@ -31,14 +31,14 @@ class Verdict(NamedTuple):
     like: Any = None
 
 
-def judge(task: Exercise, answer: Any, seed: int = 0, patience: float = 1.0) -> Verdict:
-    """Verdict on an answer, after `patience` times the usual time at most; raises nothing of it."""
+def judge(task: Exercise, answer: Any, seed: int = 0) -> Verdict:
+    """Verdict on an answer; raises nothing of the learner's."""
     if answer is todo:
         return Verdict("not attempted", "", {})
     given, own = heard(answer), heard(task.reference)
     try:
         # Probes are tiny: on a busy machine more threads only wait for each other.
-        with guarded(patience * SECONDS), use_threads(1):
+        with guarded(SECONDS), use_threads(1):
             values = task.probe(given, seed)
         with guarded(SECONDS), use_threads(1):
             expected = task.probe(own, seed)

@@ -16,6 +16,7 @@ from types import FrameType
 import numpy
 import torch
 
+BUSY = 4  # how many seconds of the wall one of the processor may take
 LONGEST_IMPORT = 60.0  # seconds for which an import is waited for
 
 
@@ -57,16 +58,24 @@ def state_kept():
 
 
 class _Clock:
-    """Says when the time is up, apart from imports; asked again and again once it may be."""
+    """Says when the time is up; asked again and again once it may be.
+
+    Seconds are the processor's, so that a busy machine stops nothing that is right, and at most
+    BUSY times as many of the wall's.
+    """
 
     def __init__(self, seconds: float):
-        self.seconds, self.end, self.last = seconds, 0.0, time.monotonic() + LONGEST_IMPORT
+        self.seconds, self.last = seconds, time.monotonic() + LONGEST_IMPORT
+        self.begin()
+
+    def begin(self):
+        self.wall, self.processor = time.monotonic(), time.process_time()
 
     def is_over(self, frame: FrameType | None) -> bool:
-        now = time.monotonic()
-        if now < self.last and _imports(frame):
-            self.end = now + self.seconds
-        return now >= self.end
+        if time.monotonic() < self.last and _imports(frame):
+            self.begin()
+        used = time.process_time() - self.processor
+        return max(used, (time.monotonic() - self.wall) / BUSY) >= self.seconds
 
 
 def _imports(frame: FrameType | None) -> bool:
@@ -80,7 +89,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 @contextlib.contextmanager
 def time_limit(seconds: float):
-    """Raise OutOfTime in this thread, again and again until the block is left.
+    """Raise OutOfTime in this thread after these seconds, again and again until the block is left.
 
     An import that is under way is waited for, and the time begins again behind it: half done it
     would stay broken, and some of torch's take seconds.

@@ -14,10 +14,8 @@ from looplab.course.exercises.judge_socket import Refused, decode, listen, loads
 from looplab.course.exercises.judging import SECONDS, Verdict, judge, say
 from looplab.course.exercises.notebook_end import CARRIED, name_of
 from looplab.course.exercises.probing import Elsewhere, todo
-from looplab.course.exercises.sandbox import OutOfTime, time_limit
+from looplab.course.exercises.sandbox import BUSY, OutOfTime, time_limit
 from looplab_nbval.cause import Cause, read_cause
-
-PATIENCE = 4  # how many times the time of a check a grader waits for a notebook
 
 
 class Gone(RuntimeError):
@@ -71,7 +69,7 @@ class GraderEnd:
         with contextlib.suppress(TimeoutError):
             client, _ = self.server.accept()
             with client, contextlib.suppress(OSError, Refused, OutOfTime):
-                client.settimeout(PATIENCE * SECONDS)
+                client.settimeout(BUSY * SECONDS)
                 with time_limit(SECONDS):
                     about = loads(receive(client))
                 self._judge(client, about)
@@ -88,8 +86,7 @@ class GraderEnd:
                 answer = todo
             elif answer is None:
                 answer = decode(about.get("answer"))
-            # The notebook's end keeps the usual limit, and knows of imports that take longer.
-            verdict = judge(task, answer, self.seed, patience=PATIENCE)
+            verdict = judge(task, answer, self.seed)
         self.verdicts[task.id] = verdict
         send(notebook, b"!" + say(task, verdict).encode("utf-8", "replace"))
 
