@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 from looplab import measure, plots
 
-ROOMS = ("looplab.plots.figures", "looplab.plots.phases")
+ROOMS = ("looplab.plots.figures", "looplab.plots.phases", "looplab.plots.spectra")
 RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
 STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
 FALLING = torch.tensor([[8.0, 4.0], [2.0, 1.0], [0.5, 0.25]])
@@ -67,6 +67,18 @@ FIGURES = {
             "step size over loops 1 to 3",
             "layer 1 goes from 8 to 0.5",
             "layer 2 goes from 4 to 0.25",
+        ],
+    ),
+    "multipliers": (
+        lambda: plots.multipliers(
+            {
+                "turning": torch.tensor([0.3 + 0.4j, 0.3 - 0.4j]),
+                "flipping": torch.tensor([-0.9, 0.2, 0.1]),
+            }
+        ),
+        [
+            "turning: 2, the largest has modulus 0.50 and turns by 53 degrees",
+            "flipping: 3, the largest has modulus 0.90 and turns by 180 degrees",
         ],
     ),
     "orbits": (
@@ -307,7 +319,7 @@ def test_cores_of_several_sizes_have_a_panel_for_each_norm_and_injection():
     picture = plots.phase_diagram(
         draws("cycle") + draws("cycle", depth=12) + draws("orbit", injection="random", depth=12)
     )
-    assert [axes.get_title() for axes in picture.figure.axes] == ["pre, none", "pre, random"]
+    assert [axes.get_title("left") for axes in picture.figure.axes] == ["pre, none", "pre, random"]
     words = [text.get_text() for text in picture.figure.legends[0].get_texts()]
     assert [line.split(":")[0] for line in words] == ["cycle", "orbit"]
 

@@ -249,7 +249,7 @@ def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
     says = read_when(scope, lambda state: state == "pre none 1.0", "read-phases")
     assert says[1] == told
     # A click on another cell: the first of the second row.
-    box = cell.locator(CANVAS).bounding_box()
+    box = scope.cell("phases").locator(CANVAS).bounding_box()
     scope.page.mouse.click(box["x"] + 150, box["y"] + 34 + 36 + 14)
     assert words.inner_text().startswith("Ouro, none, gain 0.5: ")
     scope.page.keyboard.press("h")

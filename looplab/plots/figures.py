@@ -355,7 +355,7 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
     names = list(values)
     with drawing(6.4, 0.6 + 0.38 * len(names)) as (figure, axes):
         errors = [spread[name] for name in names] if spread else None
-        axes.barh(names, [values[name] for name in names], xerr=errors, color=PALETTE[0])
+        axes.barh(names, [values[name] for name in names], xerr=errors, color=PALETTE[0], capsize=3)
         for row, name in enumerate(names):
             end = values[name] + (spread[name] if spread else 0)
             axes.text(end, row, f" {values[name]:.2f}", va="center")
