@@ -17,7 +17,7 @@ from itertools import product
 from math import sqrt
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +110,7 @@ def _cell(cell) -> list[Outcome]:
     with use_threads(1):  # these matrices are too small to share out
         states = run_together(models, ids, loops, settle)
     return [
-        Outcome(norm, injection, depth, gain, seed, **_outcome(path))
+        Outcome(norm, injection, depth, gain, seed, **judge(path))
         for (injection, gain, seed), path in zip(members, states, strict=True)
     ]
 
@@ -235,8 +235,12 @@ class _KeepLayers:
             self.states.append(value)
 
 
-def _outcome(states: Tensor) -> dict:
-    """Judge one stack's states [loop, layer, batch, token, width]."""
+def judge(states: Tensor) -> dict[str, Any]:
+    """What an `Outcome` says of a run, from its states [loop, layer, batch, token, width].
+
+    >>> judge(torch.randn(1, 3, 1, 4, 8).expand(64, -1, -1, -1, -1))["kind"]
+    'cycle'
+    """
     ends = states[:, -1]
     length = ends.norm(dim=-1)
     growth = (length[-1] / length[len(length) // 2]).median().item()
