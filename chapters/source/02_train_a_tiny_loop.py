@@ -277,8 +277,8 @@ accuracy_by_depth = check("02.3", accuracy_by_depth)
 #    step.
 #
 # `model` has the four methods that you know: `encode(tokens)`, `start(x)`, `step(z, x)` and
-# `readout(z)`, which gives logits [batch, token, label]. `batch.tokens` and `batch.targets` are
-# what you think. Use your `draw_loops` and `run_loops`.
+# `readout(z)`, which gives logits [batch, token, label]. `batch.tokens` is [batch, token, 2], and
+# `batch.targets` [batch, token]. Use your `draw_loops` and `run_loops`.
 #
 # **Exercise 02.6 · one step of training** · medium · core · 10 minutes · *idea: a loop is trained
 # like anything else, once you have said how long it runs*
@@ -334,19 +334,21 @@ training_step = check("02.6", training_step)
 # sooner, the learning rate comes down in time all the same, and you are told. (`train.fit` in the
 # library is the same loop with checkpoints, interrupts and a progress bar.)
 #
-# On the way it puts copies of the model aside, so that we can watch the staircase grow.
+# On the way it puts copies of the model aside, so that we can watch the staircase grow. In the
+# picture a shade is the share of right answers, and a dot marks what is solved: 0.9 and more.
 
 # %% id="train"
 PAUSES = (0, 0.05, 0.1, 0.2, 0.4, 1)  # after which shares of the training a copy is put aside
 
 
-def grow(model, step, steps=1000, lr=2e-3, seconds=40):
+def grow(model, step, steps=1000, lr=2e-3, seconds=60):
     """Train the model with `step`; returns copies of it on the way: {steps taken: model}."""
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.01)
     random = torch.Generator().manual_seed(0)
     forests = tasks.batches(partial(tasks.find_root, max_depth=5), batch=64, generator=random)
     threads, copies, losses, begin = torch.get_num_threads(), {}, [], time.perf_counter()
     torch.set_num_threads(1)  # a model this small only waits for more threads
+    model.train()
     while True:
         done, late = len(losses), (time.perf_counter() - begin) / seconds
         way = min(1, max(done / steps, 2 * late - 1))  # in the second half the clock has a say
@@ -364,9 +366,9 @@ def grow(model, step, steps=1000, lr=2e-3, seconds=40):
     print(f"{done} of {steps} steps taken")
     if done < steps:
         print(
-            "The clock ended this training. Your staircase may be shorter than the text says, which"
+            "The clock ended this training, and its staircase may be shorter than the text says,\n"
+            "which rests on committed trainings. For a longer one, give grow more seconds."
         )
-        print("rests on committed trainings; for a longer one give grow more seconds.")
     return copies
 
 
@@ -395,15 +397,18 @@ plots.mark(picture, whose("02.6"))
 
 # %% id="staircase"
 accuracy = by_loop(model, test, 6)
+if max(copies) < 1000:
+    print("Your training was cut short: this is root-k1, which looplab trained for 800 steps.")
+    accuracy = by_loop(checkpoints.load("root-k1"), test, 6)
 picture = plots.staircase(accuracy, loops=(1, 2, 3, 4, 5, 6))
 plots.mark(picture, whose("02.3"))
 
 # %% [markdown] id="ex4-card"
 # ## Build 5: the law of the staircase
 #
-# That is your model, before and after: a staircase. Its steps get longer. Look at the first two
-# rows, where they are sharpest, and find the law: how many loops does depth $d$ take? The later
-# rows touch depths that it never saw in training; whether they keep to the law comes next.
+# A staircase has grown, and its steps get longer. Look at the first two rows, where they are
+# sharpest, and find the law: how many loops does depth $d$ take? The later rows touch depths that
+# the model never saw in training; whether they keep to the law comes next.
 #
 # **Exercise 02.4 · the law of the staircase** · medium · stretch · 8 minutes · *idea: what can a
 # node know after two passes, if after one it knows its grandparent?*
@@ -443,9 +448,9 @@ loops_needed = check("02.4", loops_needed)
 # %% id="reach"
 print("depth up to which nodes are solved after 1, 2, 3, 4 loops")
 print(f"the law:    {[max(d for d in range(1, 12) if loops_needed(d) <= n) for n in (1, 2, 3, 4)]}")
-print(f"your model: {[reach(row.tolist()) for row in accuracy[:4]]}")
+print(f"this model: {[reach(row.tolist()) for row in accuracy[:4]]}")
 solved = [loops for loops, row in enumerate(accuracy, 1) if reach(row.tolist()) == 11]
-print(f"depth 11 takes {solved[0] if solved else 'more than 6'} loops of your model;", end=" ")
+print(f"depth 11 takes {solved[0] if solved else 'more than 6'} loops;", end=" ")
 print(f"you guessed {my_loops_for_depth_11}")
 
 # %% [markdown] id="controls-text"
@@ -500,7 +505,10 @@ plots.bars(share_right(test, 6), "share right at depths 6 to 11 of forests, neve
 # So we need a test on which this guess is wrong, a **decoy**: a chain of six to ten nodes, and a
 # star of all the others, one root with its leaves around it. The deep nodes are in the chain. The
 # root with the most children is the star's. (Only a chain of ten leaves the star a single leaf,
-# and a draw.) Beside the models stands the guess itself, which follows no pointer.
+# and a draw.) Beside the models stands the guess itself, which follows no pointer. No one test
+# fools every guess: "the root with the fewest children" would pass this one. So a second test
+# stands beside it further down, **two equal chains** of six nodes, on which each guess is right
+# by half.
 
 
 # %% id="decoys"
@@ -525,19 +533,21 @@ for name, steps in {"root-k1": 800, "root-k1-long": 1500}.items():
     for seed in counted[name].values():
         print(f"looped, {steps:4d} steps", [reach(seed["chain and star"][n]) for n in "1234"])
 print(f"your model         {[reach(row.tolist()) for row in by_loop(model, decoys, 4)]}")
-print("\nshare right at depths 6 to 9 of forests, of a chain beside a star; seeds 0, 1, 2")
+parts = {"forests": range(6, 10), "two chains": [5], "chain and star": range(6, 10)}
+print("\nshare right: forests, depths 6 to 9; two chains, 5; chain and star, 6 to 9; seeds 0, 1, 2")
 for name, loops in {
-    "root-k1": 4,
-    "root-k1-long": 4,
-    "root-k1-unrolled": 6,
-    "root-k1-unrolled-long": 6,
-    "root-k1-shallow": 1,
+    "root-k1": "4",
+    "root-k1-long": "4",
+    "root-k1-unrolled": "6",
+    "root-k1-unrolled-long": "6",
+    "root-k1-shallow": "1",
 }.items():
-    shares = [
-        [f"{sum(seed[test][str(loops)][6:10]) / 4:.2f}" for seed in counted[name].values()]
-        for test in ("forests", "chain and star")
-    ]
-    print(f"{name:22s} {'  '.join(shares[0])}      {'  '.join(shares[1])}")
+    print(f"{name:21s}", end="")
+    for test_name, depths in parts.items():
+        rows = [seed[test_name][loops] for seed in counted[name].values()]
+        shares = [sum(row[depth] for depth in depths) / len(depths) for row in rows]
+        print("   ", " ".join(f"{share:.2f}" for share in shares), end="")
+    print()
 picture = plots.staircases({"forests": at_steps(test), "chain and star": at_steps(decoys)})
 plots.mark(picture, whose("02.6"))
 
@@ -550,10 +560,10 @@ plots.mark(picture, whose("02.6"))
 # surprises you*, and a test earns its place when a shortcut fails it.
 #
 # The shallow twin is the guess and little else. Be sober about the other twin: six layers with
-# weights of their own follow their pointers too. But beyond the depths of training the loop is
-# ahead of them, in each of three trainings of either length, with a sixth of the parameters; and
-# they cannot run a seventh layer. Here the loop bought depth without parameters, and a rule that
-# carries further.
+# weights of their own follow their pointers too. **Measured here**<!-- by decoy-seeds -->, in three
+# trainings of either length: beside a star, beyond the depths of training, the loop is ahead of
+# them, with less than a fifth of the parameters. And they cannot run a seventh layer. Here the loop
+# bought depth without parameters, and a rule that carries further.
 #
 # ### A trap
 #
@@ -578,16 +588,16 @@ plots.staircases(
 )
 
 # %% [markdown] id="trap-text"
-# On forests alone this is a discovery: every depth down to 11 solved after three loops, sooner than
-# doubling allows. On the decoy nothing is left of it. **Measured here**<!-- by trap -->, in three
-# trainings: at depth 5, which they *were* trained on, most answers beside a star are wrong, and on
-# two equal chains of six nodes, where each guess is right by half, about half of the answers are
-# right. These models became better guessers, not faster readers. (Our reading: following a pointer
-# takes several loops, and a gradient that sees two of them never learns to hand it on.) Huginn cuts
-# as well, to 8 loops, and on another kind of task; what a cut costs, only a good test will say.
+# On forests alone this is a discovery: every depth down to 11 solved after three loops, sooner
+# than doubling allows. On the decoy nothing is left of it. **Measured here**<!-- by trap -->, in
+# three trainings: at depth 5, which they *were* trained on, most answers beside a star are wrong,
+# and on two equal chains about half are right, as of any guess. These models became better
+# guessers, not faster readers. (Our reading: following a pointer takes several loops, and a
+# gradient that sees two of them never learns to hand it on.) Huginn cuts as well, to 8 loops, and
+# on another kind of task; what a cut costs, only a good test will say.
 #
-# Try it: `grow(my_loop(), partial(training_step, grad_loops=2))` gives you the copies of such a
-# training, and `at_steps` draws them.
+# Try it: `copies = grow(my_loop(), partial(training_step, grad_loops=2))` is such a training;
+# then run the cell again that drew two rows of staircases.
 #
 # ## Overthinking
 #
@@ -708,8 +718,15 @@ calm_step = check("02.7", calm_step)
 # [Solution](solved/02_train_a_tiny_loop.ipynb)
 
 # %% id="train-calm"
+print("forests all right after 64 loops; depth 8 beside a star after loop 3; seeds 0, 1, 2")
+for name in ("root-k1", "root-k1-long", "root-k1-penalty"):
+    seeds = checkpoints.card(name)["results by seed"]
+    late = "  ".join(f"{seed['beyond']['exact']['64']:.2f}" for seed in seeds)
+    stair = "  ".join(f"{seed['chain and star']['3'][8]:.2f}" for seed in counted[name].values())
+    print(f"{name:16s} {late}      {stair}")
+print("\nand your model, trained on:")
 calm = copy.deepcopy(model)
-grow(calm, calm_step, steps=500, lr=1e-3)
+grow(calm, calm_step, steps=500, lr=1e-3, seconds=30)
 exact = {}
 for name, each in {"as it was": model, "asked to rest": calm}.items():
     exact[name] = train.accuracy_table(each, test, 64).exact
@@ -719,20 +736,14 @@ for name, each in {"as it was": model, "asked to rest": calm}.items():
     print(f"{name:13s} relative step at loop 6: {restless[0]:.0e}, at loop 64: {restless[1]:.0e}")
 keep_loop("plain", model)
 keep_loop("rest", calm)
-print("\nforests all right after 64 loops; depth 8 beside a star after loop 3; seeds 0, 1, 2")
-for name in ("root-k1", "root-k1-long", "root-k1-penalty"):
-    seeds = checkpoints.card(name)["results by seed"]
-    late = "  ".join(f"{seed['beyond']['exact']['64']:.2f}" for seed in seeds)
-    stair = "  ".join(f"{seed['chain and star']['3'][8]:.2f}" for seed in counted[name].values())
-    print(f"{name:16s} {late}      {stair}")
 picture = plots.accuracy_by_loop(exact, trained=(3, 6), ylabel="share of forests all right")
 plots.mark(picture, whose("02.7"))
 
 # %% [markdown] id="penalty-text"
 # **Measured here**<!-- by train-calm -->, in three trainings of each: longer training alone
 # (`root-k1-long`, 1500 steps) helps a little; with the penalty in all of its 1500 steps the model
-# keeps most of its answers at loop counts ten times beyond training. It has a price: the third step
-# of the staircase is blurred again. Rest costs a little speed.
+# keeps nearly all of its forests right at loop counts ten times beyond training. It has a price:
+# the third step of the staircase is blurred again. Rest costs a little speed.
 #
 # Both of your models go on to the next chapters, which look inside them. To take them along, run
 # `from looplab import passport; passport.save()`: the file keeps your answers and the weights.
