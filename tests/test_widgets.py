@@ -258,10 +258,43 @@ def test_a_plane_shows_the_last_passes_of_a_run():
     torch.testing.assert_close(points[:3], before[3:])
     assert plane.meta.kinds == [0, 1, 2, 0, 1, 2] and plane.meta.names[2] == "after layer 3"
     assert plane.describe(1) == "Loop 1: the first pass."
-    # The way left halves at each loop: at loop 4 a sixteenth of the longest side was walked.
-    assert plane.describe(4).startswith("Loop 4: since loop 3 no layer's point moved by more than")
+    assert plane.describe(4).startswith("Loop 4: largest move since loop 3, ")
     plane.choose(share="less")
     assert "0.006 %" in plane.describe(6) or "0.005 %" in plane.describe(6)
+
+
+def test_a_strip_of_a_plane_shows_frames_or_the_options_of_a_menu():
+    points = torch.rand(3, 4, 5, 2)
+    captions = [[f"Loop {n}: {fault}" for n in range(1, 5)] for fault in "abc"]
+    options = {"menus": {"fault": list("abc")}, "captions": captions, "extent": (0, 2, 0, 0.1)}
+    plane = PlaneStepper(points, title="one", path=True, **options)
+    assert plane.stage.meta["extent"] == [0, 2, 0, 0.1]
+    plane.choose(fault="b")
+    frames, faults = plane.film_strip((1, 3)), plane.film_strip((4,), each="fault")
+    assert frames.alt == "one. Loop 1: b Loop 3: b"
+    assert faults.alt == "one. Loop 4: a Loop 4: b Loop 4: c"
+    assert plane.describe() == "Loop 1: b"
+    shown = [panel.get_title("left") for panel in faults.figure.axes]
+    assert shown == ["a", "b", "c"]
+    outside = int((points[1, 0, :, 1] > 0.1).sum())
+    assert f"{outside} of 5 points lie outside" in frames.figure.axes[0].get_xlabel()
+    with pytest.raises(ValueError, match=r"each='norm': the menus are \['fault'\]"):
+        plane.film_strip(each="norm")
+    with pytest.raises(ValueError, match="expected x0 < x1"):
+        PlaneStepper(points[0], title="", extent=(1, 0, 0, 1))
+
+
+def test_frames_have_names_for_rows_and_columns_and_a_scale():
+    ticks = (["a", "", "b"], ["x", "y"])
+    frames = FrameStepper(
+        torch.rand(3, 2, 3), ticks=ticks, axes=("looks at", "node"), unit="attention"
+    )
+    first, *_, bar = frames.film_strip((1, 3)).figure.axes
+    assert [label.get_text() for label in first.get_xticklabels()] == ["a", "b"]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("looks at", "node")
+    assert bar.get_ylabel() == "attention"
+    with pytest.raises(ValueError, match="ticks name 2 columns and 3 rows: these frames have 3"):
+        FrameStepper(torch.rand(3, 2, 3), ticks=ticks[::-1])
 
 
 def test_a_plane_offers_buttons_in_place_of_a_menu():

@@ -148,14 +148,25 @@ class PlaneStepper(Stepper):
                 known = {name: offered for name, offered in self.meta.menus.values()}
                 raise ValueError(f"{called}={option!r}: the menus are {known}")
 
-    def film_strip(self, frames: Sequence[int] | None = None):
-        """A few frames side by side as one still picture with alt text (a plots.Picture)."""
+    def film_strip(self, frames: Sequence[int] | None = None, each: str | None = None):
+        """A few frames side by side as one still picture with alt text (a plots.Picture).
+
+        each: the name of a menu; then a panel for each of its options, all at the last of `frames`.
+        """
         from looplab.widgets.strip import plane_strip
 
         if frames is None:
             every = np.linspace(self.meta.first, self.meta.last, 5).round().astype(int)
             frames = sorted({int(n) for n in every})
-        return plane_strip(self, frames)
+        frames = [n for n in frames if self.meta.first <= n <= self.meta.last]
+        if each is None:
+            return plane_strip(self, [(f"{self.meta.slider} {n}", n, {}) for n in frames])
+        menus = {name: (trait, options) for trait, (name, options) in self.meta.menus.items()}
+        if each not in menus:
+            raise ValueError(f"each={each!r}: the menus are {list(menus)}")
+        trait, options = menus[each]
+        panels = [(option, frames[-1], {trait: n}) for n, option in enumerate(options)]
+        return plane_strip(self, panels)
 
     def _chosen(self) -> tuple[int, int, int]:
         return tuple(getattr(self.stage, trait) for trait in MENUS)
@@ -170,7 +181,7 @@ def _moved(path: Tensor) -> list[str]:
     longest = (path[-1] - path[-1].roll(1, 0)).norm(dim=-1).max()  # side of the last tour
     moved = (path[1:] - path[:-1]).norm(dim=-1).amax(1) / longest
     told = [
-        f"Loop {n}: since loop {n - 1} no layer's point moved by more than "
+        f"Loop {n}: largest move since loop {n - 1}, "
         f"{100 * far:.{0 if far > 0.1 else 1 if far > 0.001 else 3}f} % of the tour's longest side."
         for n, far in enumerate(moved.tolist(), 2)
     ]
