@@ -368,10 +368,21 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
 
 
 def orbits(paths: Mapping[str, Tensor], last: int = 48):
-    """One panel per path [loop, width]: its last loops in their own plane of largest spread."""
+    """One panel per path [loop, width]: its last loops in their own plane of largest spread.
+
+    A ring marks the last of all; four panels stand in a row.
+    """
     told, data = [], {}
-    with drawing(2.4 * len(paths), 2.7, columns=len(paths), squeeze=False) as (figure, grid):
-        for n, (panel, (name, path)) in enumerate(zip(grid[0], paths.items(), strict=True)):
+    rows = -(-len(paths) // 4)
+    across = -(-len(paths) // rows)
+    with drawing(2.4 * across, 2.7 * rows, columns=across, rows=rows, squeeze=False) as (
+        figure,
+        grid,
+    ):
+        cells = grid.flatten()
+        for unused in cells[len(paths) :]:
+            unused.set_visible(False)
+        for n, (panel, (name, path)) in enumerate(zip(cells, paths.items(), strict=False)):
             end = path[-last:].double()
             centred = end - end.mean(0)
             points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
@@ -379,8 +390,11 @@ def orbits(paths: Mapping[str, Tensor], last: int = 48):
             look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 6}
             look |= {"markeredgecolor": "white", "markeredgewidth": 0.5}
             panel.plot(*points.T, linestyle="", **look)
+            ring = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": "black"}
+            panel.plot(*points[-1], "o", **ring)  # the last loop
             panel.set(xticks=[], yticks=[], title=name)
             panel.margins(0.15)
+            panel.set_aspect("equal", adjustable="datalim")
             reach = max(float(np.abs(points).max()), 1e-12)
             seen = np.unique((points / reach / 0.02).round(), axis=0)
             told.append(f"{name} visits about {len(seen)} places")

@@ -208,21 +208,29 @@ def _paths(panels, microscope, loops: Sequence[int]) -> list:
     return panels[-1].get_legend_handles_labels()[0]
 
 
-def plane_strip(stepper, frames: Sequence[int]):
-    """Frames of a PlaneStepper side by side, as its menus are set now."""
+def plane_strip(stepper, panels: Sequence[tuple[str, int, dict[str, int]]]):
+    """Pictures of a PlaneStepper side by side: (heading, frame, menus that are set otherwise)."""
     meta = stepper.meta
-    frames = [n for n in frames if meta.first <= n <= meta.last]
     x0, x1, y0, y1 = meta.extent
-    lines = [_below(_news(stepper, n), 2.0) for n in frames]
-    tall = min(3.2, 2.0 * (y1 - y0) / (x1 - x0)) + 0.75 + 0.3 * bool(meta.axes[0])
+    states = [_state(stepper, frame, menus) for _, frame, menus in panels]
+    lines = [
+        _below(_news(meta, frame, state["words"]), 2.0)
+        for (_, frame, _), state in zip(panels, states, strict=True)
+    ]
+    inches = 1.75 if meta.axes[0] else 2.1
+    tall = min(3.2, inches * (y1 - y0) / (x1 - x0)) + 0.4 + 0.35 * bool(meta.axes[0])
     tall += 0.15 * max(line.count("\n") + bool(line) for line in lines)
-    with plots.drawing(2.2 * len(frames), tall, columns=len(frames), squeeze=False) as (
+    down = -(-len(panels) // 5)
+    across = -(-len(panels) // down)
+    with plots.drawing(2.2 * across, tall * down + 0.3, across, down, squeeze=False) as (
         figure,
         grid,
     ):
-        for panel, n, line in zip(grid[0], frames, lines, strict=True):
-            points = stepper.picture_state(n)["points"]
-            cloud = np.array([point or (np.nan, np.nan) for point in points])
+        for unused in grid.flatten()[len(panels) :]:
+            unused.set_visible(False)
+        shown = zip(grid.flatten(), panels, states, lines, strict=False)
+        for panel, (heading, _, _), state, line in shown:
+            cloud = np.array([point or (np.nan, np.nan) for point in state["points"]])
             if meta.circle:
                 turn = np.linspace(0, 2 * np.pi, 2000)
                 panel.plot(np.cos(turn), np.sin(turn), color="0.4", linewidth=1)
@@ -252,23 +260,37 @@ def plane_strip(stepper, frames: Sequence[int]):
             if meta.axes[0]:
                 panel.xaxis.set_major_locator(MaxNLocator(3))
                 panel.yaxis.set_major_locator(MaxNLocator(3))
-                panel.tick_params(labelsize=7, length=2, labelleft=n == frames[0])
+                panel.tick_params(labelsize=7, length=2, labelleft=panel in grid[:, 0])
             else:
                 panel.set(xticks=[], yticks=[])
-            panel.set_title(f"{meta.slider} {n}")
+            panel.set_title(heading)
             panel.set_xlabel("\n".join(filter(None, (meta.axes[0], line))), fontsize=8)
-        grid[0][0].set_ylabel(meta.axes[1], fontsize=8)
+        for panel in grid[:, 0]:
+            panel.set_ylabel(meta.axes[1], fontsize=8)
         handles, labels = grid[0][0].get_legend_handles_labels()
-        if len(labels) > 1:
+        if meta.path or len(labels) > 1:
             figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8)
-    alt = f"{meta.title}. " + " ".join(stepper.describe(n) for n in frames)
-    return plots.Picture(figure, alt, {"frames": frames})
+    alt = f"{meta.title}. " + " ".join(state["words"] for state in states)
+    return plots.Picture(figure, alt, {"frames": [frame for _, frame, _ in panels]})
 
 
-def _news(stepper, frame: int) -> str:
+def _state(stepper, frame: int, menus: dict[str, int]) -> dict:
+    """The picture of a frame with some menus set otherwise, which then are as they were."""
+    stage = stepper.stage
+    before = {trait: getattr(stage, trait) for trait in menus}
+    with stage.hold_trait_notifications():
+        for trait, option in menus.items():
+            setattr(stage, trait, option)
+        state = stepper.picture_state(frame)
+        for trait, option in before.items():
+            setattr(stage, trait, option)
+    return state
+
+
+def _news(meta, frame: int, words: str) -> str:
     """What the words of a frame say beyond its number."""
-    slider, words = stepper.meta.slider.capitalize(), stepper.describe(frame)
-    if words == f"{slider} {frame} of {stepper.meta.last}.":
+    slider = meta.slider.capitalize()
+    if words == f"{slider} {frame} of {meta.last}.":
         return ""
     return words.removeprefix(f"{slider} {frame}: ")
 
