@@ -32,6 +32,19 @@ HOW_TO_GET_ONE = (
     "no Chromium found: install it (Debian and Ubuntu: sudo apt install chromium; elsewhere: "
     "Google Chrome), or set LOOPLAB_BROWSER to its path"
 )
+# Where on a canvas the pointer is told something: what it is told -> the middle of these places.
+TOLD = """canvas => {
+  const box = canvas.getBoundingClientRect();
+  const tip = canvas.parentElement.querySelector(".looplab-tip");
+  const places = {};
+  for (let x = 0; x < box.width; x += 6) for (let y = 0; y < box.height; y += 6) {
+    const at = { clientX: box.left + x, clientY: box.top + y };
+    canvas.dispatchEvent(new PointerEvent("pointermove", at));
+    if (tip.textContent) (places[tip.textContent] ??= []).push([x, y]);
+  }
+  const middle = (all, axis) => all.reduce((sum, one) => sum + one[axis], 0) / all.length;
+  return Object.entries(places).map(([told, all]) => [told, middle(all, 0), middle(all, 1)]);
+}"""
 
 
 def find_chromium() -> str | None:

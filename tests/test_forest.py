@@ -1,5 +1,6 @@
 """Forests drawn as trees: where each node stands, and what it says."""
 
+import browser
 import pytest
 import torch
 
@@ -101,3 +102,17 @@ def test_trees_need_neither_targets_nor_a_model(model, forests):
 def test_parents_that_make_no_forest_are_refused(model, forests, parents, message):
     with pytest.raises(ValueError, match=message):
         LoopMicroscope(trace(model, forests.tokens, loops=2), model, parents=parents)
+
+
+def test_on_a_page_without_a_kernel_a_node_is_clicked_and_walked_to(scope, page):
+    page.set_content(scope.html())
+    canvas, words = page.locator(".looplab-canvas"), page.locator(".looplab-words")
+    canvas.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowUp")
+    assert ", a root, answers " in words.inner_text()
+    page.keyboard.press("ArrowDown")
+    assert ", 1 step below its root, answers " in words.inner_text()
+    for told, x, y in canvas.evaluate(browser.TOLD):
+        canvas.click(position={"x": x, "y": y})
+        assert told in words.inner_text()

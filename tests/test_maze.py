@@ -53,3 +53,23 @@ def test_edits_that_make_no_maze_are_refused(model, cell, message):
     editor = MazeEditor(model, torch.tensor([tasks.START, tasks.OPEN] * 2), loops=1)
     with pytest.raises(ValueError, match=message):
         editor.edit(*cell)
+
+
+def test_a_page_without_a_kernel_says_that_a_maze_is_changed_elsewhere(model, page):
+    maze = torch.tensor([tasks.START, tasks.OPEN, tasks.OPEN, tasks.WALL])
+    editor = MazeEditor(model, maze, loops=2)
+    page.set_content(editor.html())
+    canvas, words = page.locator(".looplab-canvas"), page.locator(".looplab-words")
+    for ask in (lambda: canvas.click(position={"x": 400, "y": 60}), lambda: press(page, "Enter")):
+        press(page, "e", "ArrowUp")
+        assert "At row 1, column 2: " in words.inner_text()
+        ask()
+        assert words.inner_text().startswith("A cell is changed where the notebook runs")
+        press(page, "Escape", "ArrowRight")
+        assert words.inner_text() == editor.describe(2)
+
+
+def press(page, *keys):
+    page.locator(".looplab-canvas").focus()
+    for key in keys:
+        page.keyboard.press(key)

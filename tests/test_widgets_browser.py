@@ -48,19 +48,6 @@ phases""",
     "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
 }
 CANVAS = ".looplab-canvas"
-# Where on a canvas the pointer is told something: what it is told -> the middle of these places.
-TOLD = """canvas => {
-  const box = canvas.getBoundingClientRect();
-  const tip = canvas.parentElement.querySelector(".looplab-tip");
-  const places = {};
-  for (let x = 0; x < box.width; x += 6) for (let y = 0; y < box.height; y += 6) {
-    const at = { clientX: box.left + x, clientY: box.top + y };
-    canvas.dispatchEvent(new PointerEvent("pointermove", at));
-    if (tip.textContent) (places[tip.textContent] ??= []).push([x, y]);
-  }
-  const middle = (all, axis) => all.reduce((sum, one) => sum + one[axis], 0) / all.length;
-  return Object.entries(places).map(([told, all]) => [told, middle(all, 0), middle(all, 1)]);
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +192,7 @@ def test_a_node_is_chosen_by_a_click_and_the_keys_walk_down_its_tree(scope):
         assert place in words(scope, "trees")
         press(scope, "ArrowDown", cell="trees")
     assert "a root," in words(scope, "trees")  # behind the chain comes the star
-    nodes = canvas.evaluate(TOLD)
+    nodes = canvas.evaluate(browser.TOLD)
     assert len(nodes) == 12
     for told, x, y in nodes:
         assert told.startswith("Node ")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from looplab.model import LoopedTransformer
+from looplab.model import Loop
 from looplab.tracing import Trace
 from looplab.widgets.forest import lay_out
 from looplab.widgets.meta import MicroscopeMeta
@@ -67,13 +67,13 @@ class LoopMicroscope(Stepper):
     def __init__(
         self,
         trace: Trace,
-        model: LoopedTransformer | None = None,
+        model: Loop | None = None,
         *,
         item: int = 0,
         token: int | None = None,
         targets: Tensor | Sequence[int] | None = None,
         parents: Tensor | Sequence[int] | None = None,
-        compare: Trace | tuple[Trace, LoopedTransformer] | None = None,
+        compare: Trace | tuple[Trace, Loop] | None = None,
         labels: Sequence[str] | None = None,
         answer_names: Sequence[str] | None = None,
     ):
@@ -297,8 +297,8 @@ class LoopMicroscope(Stepper):
 
 def _runs(
     trace: Trace,
-    model: LoopedTransformer | None,
-    compare: Trace | tuple[Trace, LoopedTransformer] | None,
+    model: Loop | None,
+    compare: Trace | tuple[Trace, Loop] | None,
     item: int,
 ) -> dict[str, Run]:
     """The run that is looked at, "main", and the one beside it, "other"."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from looplab.measure import cycle_pca, distance_to_limit, relative_step
-from looplab.model import LoopedTransformer
+from looplab.model import Loop
 from looplab.tracing import Trace
 from looplab.widgets.stepper import whole
 
@@ -29,12 +29,12 @@ class Run:
     """One sequence of a trace, and the model that reads its answers."""
 
     trace: Trace
-    model: LoopedTransformer | None
+    model: Loop | None
     item: int
     states: Tensor  # [loop, layer, token, width], float64
 
     @classmethod
-    def of(cls, trace: Trace, model: LoopedTransformer | None, item: int) -> "Run":
+    def of(cls, trace: Trace, model: Loop | None, item: int) -> "Run":
         """ValueError when there are no states, no such sequence, or states that are not finite."""
         if trace.states is None:
             raise ValueError('this trace has no states: record it with keep=("states",)')
