@@ -18,7 +18,7 @@ from looplab.course.site.capture import CaptureError
 from looplab.course.site.check import file_faults
 from looplab.course.site.mathml import mathml
 from looplab.course.site.visit import served, visit
-from looplab.widgets import FrameStepper, LoopMicroscope, PlaneStepper, embed
+from looplab.widgets import FrameStepper, LoopMicroscope, MazeEditor, PlaneStepper, embed
 from looplab.zoo import checkpoints
 
 CHAPTER = "00_welcome"
@@ -55,6 +55,11 @@ def widgets(tmp_path_factory, game):
     points = torch.stack((turn.cos(), turn.sin()), dim=-1)
     shown = [
         LoopMicroscope(run, hero, targets=forests.targets),
+        LoopMicroscope(run, hero, targets=forests.targets, parents=tasks.parents(forests.tokens)),
+        MazeEditor(
+            checkpoints.load("flood"),
+            tasks.flood_fill(1, torch.Generator().manual_seed(4)).tokens[0],
+        ),
         FrameStepper(torch.arange(27).view(3, 3, 3), title='1 < 2, "</script>"'),
         FrameStepper(torch.arange(27).view(3, 3, 3), title="again"),
         PlaneStepper(torch.stack((points, points / 2)), title="turns", menus={"gain": ["1", "½"]}),
