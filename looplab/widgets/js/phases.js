@@ -47,8 +47,10 @@
         pen.box(left + (g - first) * w, TOP + tops[token], w, ROW, { width: 3, ...look });
       if (state.held) frame(state.held_loop, { colour: GHOST });
       frame(loop, { colour: INK });
+      const every = Math.ceil(30 / w);                     // gains that have room for their number
       gains.forEach((gain, g) => {
-        const bold = g === loop - first;
+        const away = Math.abs(g - (loop - first)), bold = away === 0;
+        if (!bold && (g % every || away < every)) return;
         pen.text(gain, left + (g + 0.5) * w, TOP + high + 11,
           { size: 11, align: "center", colour: bold ? INK : SOFT, bold });
       });
