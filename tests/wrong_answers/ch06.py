@@ -69,12 +69,12 @@ def at_once(states, tolerance, patience=2):
 def too_early(states, tolerance, patience=2):
     quiet = measure.acceleration_signal(states)[2:] < tolerance
     left = measure.first_exit(quiet, patience)
-    return torch.where(quiet[-1], left, len(states))
+    return torch.where(left == len(quiet), len(states), left)
 
 
 def never_is_zero(states, tolerance, patience=2):
-    quiet = measure.acceleration_signal(states) < tolerance
-    return torch.where(quiet[-1], measure.first_exit(quiet, patience), 0)
+    left = measure.first_exit(measure.acceleration_signal(states) < tolerance, patience)
+    return torch.where(left == len(states), 0, left)
 
 
 def acceleration_without_unit(states, tolerance, patience=2):
@@ -158,6 +158,32 @@ def another_name(step, length, apart):
     return "orbit"
 
 
+def cell_by_cell(step, kl, answers):
+    late = torch.arange(1, len(answers) + 1).view(-1, 1, 1) >= 4
+    return measure.first_exit((measure.answer_age(answers) > 2) & late)
+
+
+def last_change(step, kl, answers):
+    return measure.lasting_from(answers == answers[-1]).clamp_min(4)
+
+
+def always_sixteen(step, kl, answers):
+    return torch.full_like(answers[0], 16)
+
+
+def all_mazes_together(step, kl, answers):
+    calm = (answers[1:] == answers[:-1]).flatten(1).all(-1)[2:]
+    loop = int(calm.long().argmax()) + 4 if calm.any() else len(answers)
+    return torch.full_like(answers[0], loop)
+
+
+def from_loop_two(step, kl, answers):
+    same = (answers[1:] == answers[:-1]).all(-1)
+    calm = torch.where(same.any(0), same.long().argmax(0) + 2, len(answers))
+    wet = torch.where((answers == 1).any(0), (answers == 1).long().argmax(0) + 1, len(answers))
+    return torch.minimum(wet, calm[:, None])
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "06.1": [
@@ -188,6 +214,13 @@ BANK = {
         (no_credit_for_early, "left before the oracle"),
         (row_too_late, "off by one"),
         (one_number, "two numbers"),
+    ],
+    "06.6": [
+        (cell_by_cell, "dry before the water came"),
+        (last_change, "and not what comes"),
+        (always_sixteen, "'always the same' does it with"),
+        (all_mazes_together, "the cells of one maze"),
+        (from_loop_two, "lets cells go at loop 1; no rule"),
     ],
     "06.5": [
         (settled_is_healthy, "lost their distance"),

@@ -485,10 +485,10 @@ def leading_exponent(answer, seed):
     named = {mistake: sum(factors[a:b]) / (b - a) for mistake, (a, b) in windows.items()}
     wanted = sum(factors[settle:loops]) / (loops - settle)
     wrong = "where each loop has a factor of its own the mean of their logarithms is off"
-    expect_right(timed, wanted, named, wrong, atol=1e-3)
+    expect_right(timed, wanted, named, wrong, atol=1e-6)
     at_once = of(clocked, start, aside, loops, 0)
     wrong = "with no loops to settle it is off: the first growth is over the nudge's first length"
-    expect_close(at_once, sum(factors[:loops]) / loops, wrong, atol=1e-3)
+    expect_close(at_once, sum(factors[:loops]) / loops, wrong, atol=1e-6)
     rate = 0.5 + 0.45 * kick.item()
     drawn = of(lambda z: torch.tensor([rate, 0.3], dtype=z.dtype) * z, begin, nudge, 60, 30)
     expect_close(drawn, log(rate), f"on the map ({rate:.3f} a, 0.3 b) it is off", atol=5e-3)

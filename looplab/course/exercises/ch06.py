@@ -1,10 +1,12 @@
 """Checks of chapter 06, Orbits, sliders and overthinking."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from looplab import measure, tasks
+from looplab import measure, tasks, trace
 from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.probing import (
     Mistake,
@@ -223,17 +225,21 @@ def lasting_from(answer, seed):
 
 
 def acceleration_exit(answer, seed):
-    found, wrong = {}, []
+    found, rights, explained = {}, {}, {}
     for name, (states, tolerance) in _paths(seed).items():
-        result = expect_whole(ask(answer, states, tolerance), states.shape[1:-1])
-        right = solution("06.3")(states, tolerance)
-        found[name] = result
-        if not _same(result, right):
-            wrong.append((name, result, states, tolerance, right))
-    for _, *about in wrong:
-        _explain(*about)
-    for name, result, *_, right in wrong:
-        raise Mistake(f"{name} should be left at loops {right.tolist()}, not {result.tolist()}")
+        found[name] = expect_whole(ask(answer, states, tolerance), states.shape[1:-1])
+        rights[name] = solution("06.3")(states, tolerance)
+        for n, (mistake, exits) in enumerate(_mistaken(states, tolerance)):
+            explained.setdefault((n, mistake), []).append(_same(found[name], exits))
+    for name, right in rights.items():
+        if _same(found[name], right):
+            continue
+        for (_, mistake), same in explained.items():
+            if all(same):
+                raise Mistake(mistake)
+        raise Mistake(
+            f"{name} should be left at loops {right.tolist()}, not {found[name].tolist()}"
+        )
     return {"exits": found}
 
 
@@ -263,8 +269,8 @@ def _paths(seed):
     }
 
 
-def _explain(result, states, tolerance, right):
-    """Raise the Mistake that names what these loops are, where it is known."""
+def _mistaken(states, tolerance):
+    """Where known mistakes leave these paths: [(what to say, exits)]."""
     steps = states[1:] - states[:-1]
     lengths, unit = steps.norm(dim=-1), states[2:].norm(dim=-1)
     own = (steps[1:] - steps[:-1]).norm(dim=-1)
@@ -274,24 +280,34 @@ def _explain(result, states, tolerance, right):
         head = torch.full((2, *signal.shape[1:]), torch.inf)
         return measure.first_exit(torch.cat((head, signal)) < tolerance, patience)
 
-    def twice_in_all(signal):
-        ever = ((signal < tolerance).cumsum(0) >= 2) & (signal < tolerance)
-        return torch.where(ever.any(0), ever.long().argmax(0) + 3, len(states))
-
+    quiet = own / unit < tolerance
+    second = quiet & (quiet.cumsum(0) >= 2)
+    right, last = left(own / unit), len(states)
     turned = (lengths[1:] - lengths[:-1]).abs() / unit
     equal = "you compare the lengths of steps: on a circle they are equal though the step turns"
-    early = "the first acceleration belongs to loop 3: it is made of the states of loops 1, 2 and 3"
-    named = [
+    early = "the first acceleration belongs to loop 3, made of the states of loops 1, 2 and 3"
+
+    def moved(by):
+        return torch.where(right == last, last, right + by)
+
+    return [
+        ("one quiet loop is enough for yours; asked are two in a row", left(own / unit, 1)),
+        (
+            "quiet twice, but not in a row: between the two quiet loops there is a loud one",
+            torch.where(second.any(0), second.long().argmax(0) + 3, last),
+        ),
+        (
+            "a token that never falls quiet leaves at the last loop, not at 0",
+            torch.where(right == last, 0, right),
+        ),
+        *((f"yours leaves {_loops(by)} too early: {early}", moved(-by)) for by in (1, 2, 3)),
+        *((f"yours leaves {_loops(by)} too late: {early}", moved(by)) for by in (1, 2)),
         (
             "you stop where the step is small; acceleration is the difference of two steps",
             left(lengths[1:] / unit),
         ),
         (equal, left(turned)),
         (equal, left(turned, 1)),
-        (
-            "quiet twice, but not in a row: between the two quiet loops there is a loud one",
-            twice_in_all(own / unit),
-        ),
         ("the acceleration has no unit yet: divide by the length of the state", left(own)),
         (
             "you divide by the length of the state before: asked is that of the same loop",
@@ -302,26 +318,10 @@ def _explain(result, states, tolerance, right):
             left(own / lengths[1:]),
         ),
     ]
-    at_once = left(own / unit, 1)
-    for mistake, wrong in named:
-        if _same(result, wrong) and not _same(wrong, right) and not _same(wrong, at_once):
-            raise Mistake(mistake)
-    stays = right == len(states)
-    if (result[stays] != len(states)).all() and stays.any() and not result[stays].any():
-        raise Mistake("a token that never falls quiet leaves at the last loop, not at 0")
-    # Off by one, or patient for one loop alone? Where quiet loops stand alone the two differ.
-    for by in (1, 2, 3):
-        shifted = _same((result + by)[~stays], right[~stays])
-        if shifted and by == 1 and _same(result, at_once):
-            continue
-        if shifted and not stays.all():
-            raise Mistake(
-                f"yours leaves {by} loops too early: {early}".replace("1 loops", "1 loop")
-            )
-        if _same((result - by)[~stays], right[~stays]) and not stays.all():
-            raise Mistake(f"yours leaves {by} loops too late: {early}".replace("1 loops", "1 loop"))
-    if _same(result, at_once):
-        raise Mistake("one quiet loop is enough for yours; asked are two in a row")
+
+
+def _loops(number):
+    return "1 loop" if number == 1 else f"{number} loops"
 
 
 # 06.4
@@ -434,6 +434,119 @@ def name_the_fault(answer, seed):
     return {"named": [called[at] for at in order]}
 
 
+# 06.6
+
+FLOODS, FLOOD_LOOPS, FIRST, ENOUGH = ("flood", "flood-turning"), 32, 4, 0.995
+_LOOPS = range(FIRST, FLOOD_LOOPS + 1)
+
+
+class _Mazes(NamedTuple):
+    """Fresh mazes as one model runs on them, each [loop, maze, cell]."""
+
+    step: Tensor
+    kl: Tensor
+    answers: Tensor
+    right: Tensor
+
+
+class _Rival(NamedTuple):
+    """The cheapest rule of the chapter that has one setting for both models."""
+
+    name: str
+    cost: float  # mean exit
+    constant: int  # what always leaving at the same loop costs
+
+
+@lru_cache(maxsize=4)
+def _mazes(seed):
+    batch = tasks.flood_fill(16, torch.Generator().manual_seed(seed), side=10)
+    found, rules = {}, {}
+    for name in FLOODS:
+        model = checkpoints.load(name)
+        states = trace(model, batch.tokens, FLOOD_LOOPS, keep=()).loop_ends
+        logits = model.readout(states)
+        answers = logits.argmax(-1)
+        right = answers == batch.targets
+        step, kl = measure.step_signal(states), measure.answer_signal(logits)
+        found[name] = _Mazes(step, kl, answers, right)
+        late = (torch.arange(1, FLOOD_LOOPS + 1) >= FIRST).view(-1, 1, 1)
+        signals = {
+            "step size": step,
+            "KL": kl,
+            "acceleration": measure.acceleration_signal(states),
+        }
+        age = measure.answer_age(answers)
+        quiet = {(rule, n): one < 2.0**-n for rule, one in signals.items() for n in range(36)}
+        quiet |= {("stable answer", n): age > n for n in range(20)}
+        exits = {setting: measure.first_exit(one & late) for setting, one in quiet.items()}
+        exits |= {("always the same", n): torch.full_like(age[0], n) for n in _LOOPS}
+        for setting, e in exits.items():
+            share, cost = _share(measure.at_exit(right, e)), e.double().mean().item()
+            rules.setdefault(setting, []).append((share >= ENOUGH, cost))
+    costs = {
+        setting: sum(cost for _, cost in told) / len(told)
+        for setting, told in rules.items()
+        if all(enough for enough, _ in told)
+    }
+    best = min(costs, key=costs.get)
+    constant = min(n for rule, n in costs if rule == "always the same")
+    return found, _Rival(best[0], costs[best], constant)
+
+
+def _share(right):
+    return right.double().mean().item()
+
+
+def my_exit(answer, seed):
+    mazes_of, rival = _mazes(seed)
+    costs = []
+    for name, mazes in mazes_of.items():
+        shown = mazes.step, mazes.kl, mazes.answers
+        exits = _exits(answer, *shown)
+        if (early := exits.min().item()) < FIRST:
+            raise Mistake(f"yours lets cells go at loop {early}; no rule may before loop {FIRST}")
+        if (late := exits.max().item()) > FLOOD_LOOPS:
+            raise Mistake(f"yours has an exit at loop {late} of a run of {FLOOD_LOOPS} loops")
+        for cut in (6, 9):  # the loops after that one, as other mazes have them
+            other = [torch.cat((one[:cut], one[cut:].roll(1, 1).flip(0))) for one in shown]
+            if not torch.equal(exits.clamp_max(cut + 1), _exits(answer, *other).clamp_max(cut + 1)):
+                raise Mistake(
+                    f"an exit by loop {cut} changes when only later loops do: at loop t a rule "
+                    "knows the loops up to t, and not what comes"
+                )
+        if not torch.equal(_exits(answer, *(one[:, 2:3] for one in shown))[0], exits[2]):
+            raise Mistake(
+                "a maze on its own is left at other loops than among others: mazes do not see each "
+                "other, so ask the cells of one maze, the last axis"
+            )
+        kept = measure.at_exit(mazes.right, exits)
+        if (share := _share(kept)) < ENOUGH:
+            dry = _share(measure.at_exit(mazes.answers, exits)[~kept] == 0)
+            raise Mistake(
+                f"{name}: {100 * share:.1f} % of the cells are right at their exits, and "
+                f"{100 * ENOUGH} % are asked for; of those that are wrong, {100 * dry:.0f} % left "
+                "dry before the water came"
+            )
+        costs.append(exits.double().mean().item())
+    cost = sum(costs) / len(costs)
+    if cost >= rival.cost:
+        raise Mistake(
+            f"enough cells are right, after {cost:.1f} loops on average; but {rival.name!r} does "
+            f"it with {rival.cost:.1f}"
+        )
+    return {"always the same, beaten": rival.constant}
+
+
+def _exits(answer, step, kl, answers):
+    shape = tuple(answers.shape[1:])
+    result = ask(answer, step, kl, answers)
+    for whole in (shape, shape[:1], (shape[0], 1)):  # one number for a maze will do
+        if tuple(getattr(result, "shape", shape)) == whole:
+            break
+    exits = expect_whole(result, whole if hasattr(result, "shape") else None)
+    return exits.view(shape[0], -1).expand(shape)
+
+
 # 06.2 is not the chapter's solution: the library's function, handed in as it is, has to be
 # recognised.
 EXERCISES = [
@@ -441,5 +554,6 @@ EXERCISES = [
     Exercise("06.2", "right for good", measure.lasting_from, lasting_from),
     Exercise("06.3", "exit on acceleration", solution("06.3"), acceleration_exit),
     Exercise("06.4", "what a rule loses", solution("06.4"), loss_to_oracle),
+    Exercise("06.6", "a rule that sees the maze", solution("06.6"), my_exit),
     Exercise("06.5", "name the fault", solution("06.5"), name_the_fault),
 ]
