@@ -171,7 +171,7 @@ def lines_by_layer(
     told = []
     with drawing() as (figure, axes):
         loop = np.arange(first_loop, first_loop + len(values))
-        every = max(1, len(values) // 12)
+        every = max(1, len(values) // 12, values.shape[1] if len(values) >= 16 else 1)
         for n in range(values.shape[1]):
             name = names[n] if names else f"layer {n + 1}"
             line = values[:, n].numpy()

@@ -45,8 +45,8 @@ def rack(configs: Mapping[str, LoopedConfig]):
     """
     rows = {name: _letters(config) for name, config in configs.items()}
     most = max(len(row) for row in rows.values())
-    with drawing(7.4, 0.4 + 0.72 * len(rows)) as (figure, axes):
-        _blank(axes, -0.8, most - 0.2, -len(rows) + 0.1, 0.75)
+    with drawing(7.4, 0.1 + 0.72 * len(rows)) as (figure, axes):
+        _blank(axes, -0.8, most - 0.2, -len(rows) + 0.55, 0.75)
         for at, (name, letters) in enumerate(rows.items()):
             config, own = configs[name], len(set(letters))
             shape = f"  {config.notation.replace('_I', '$_I$')}" if config.tied else ""
