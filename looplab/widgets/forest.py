@@ -7,7 +7,7 @@ from looplab.widgets.meta import Forest
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")  # one for each root
 OTHER = "#E6E6E6"  # of an answer that names no root
 INK, SOFT = "#1a1a1a", "#595959"
-BETWEEN_LEAVES, BETWEEN_TREES = 1.4, 0.4  # columns; a level is 1
+BETWEEN_LEAVES, BETWEEN_TREES = 1.5, 0.3  # columns; a level is 1
 LOOKS = {  # whether an answer is right -> the line around it
     True: {"edgecolor": INK, "linewidth": 1.3, "linestyle": "-"},
     False: {"edgecolor": SOFT, "linewidth": 1.3, "linestyle": (0, (2, 1.5))},
@@ -118,7 +118,7 @@ def draw_forest(
         ink = {"color": ink_on(node["colour"]), "fontweight": "bold"}
         axes.text(x, y, node["answer"], fontsize=0.38 * points, **ink, **look)
         own = {"color": SOFT, "fontsize": 0.28 * points, "ha": "right"}
-        axes.text(x - 0.6, y, node["label"], **(look | own))
+        axes.text(x - 0.55, y, node["label"], **(look | own))
 
 
 def forest_key(forest: Forest, judged: bool) -> list:

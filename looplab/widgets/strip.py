@@ -159,7 +159,7 @@ def forest_strip(microscope, loops: Sequence[int], states: bool):
         key = forest_key(forest, judged=meta.targets is not None)
         if states:
             key += _paths(grid[1], microscope, loops)
-        figure.legend(handles=key, loc="outside lower center", ncols=min(len(key), 6), fontsize=9)
+        figure.legend(handles=key, loc="outside lower center", ncols=min(len(key), 8), fontsize=9)
     words = " ".join(
         f"Loop {loop}: {_told(nodes)}." for loop, nodes in zip(loops, told, strict=True)
     )
@@ -204,7 +204,9 @@ def _paths(panels, microscope, loops: Sequence[int]) -> list:
             )
         panel.set(xlim=(left - edge, right + edge), ylim=(low - edge, high + edge))
         panel.set(xticks=[], yticks=[])
-    panels[0].set_ylabel(f"states of token {microscope.meta.labels[microscope.token]}", fontsize=8)
+    kind = "token" if microscope.meta.forest is None else "node"
+    label = microscope.meta.labels[microscope.token]
+    panels[0].set_ylabel(f"states of {kind} {label}", fontsize=8)
     return panels[-1].get_legend_handles_labels()[0]
 
 
