@@ -100,7 +100,8 @@ def plan(
     64000
     """
     _check_keep(keep)
-    model.check_tokens(tokens)  # an adapted module learns its sizes from them
+    if not tokens.is_meta:  # on "meta" they have a shape and nothing to check
+        model.check_tokens(tokens)  # an adapted module learns its sizes from them
     config = model.config
     loops = config.loops if loops is None else loops
     batch, token = tokens.shape[:2]
