@@ -182,6 +182,22 @@ def test_a_notebook_gets_png_alt_and_text():
     data, metadata = picture._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")
     assert data["text/plain"] == metadata["image/png"]["alt"] == picture.alt
+    # Sharper than the page: a pixel there has four of the file.
+    wide = imread(io.BytesIO(data["image/png"])).shape[1]
+    assert metadata["image/png"]["width"] == wide // plots.SHARP
+
+
+def test_large_areas_keep_their_colour():
+    drawn = plots.lines_by_layer(FALLING, "size", floor=0.3, names=["a", "b"])
+    colours = (255 * pixels(drawn)[..., :3]).round().astype(int).reshape(-1, 3)
+    seen = {tuple(colour) for colour in colours.tolist()}
+    for wanted in (plots.PALETTE[0], plots.PALETTE[1], "#ebebeb"):
+        assert tuple(int(wanted[n : n + 2], 16) for n in (1, 3, 5)) in seen
+
+
+def test_no_line_of_a_log_axis_ends_at_its_edge():
+    low, high = plots.lines_by_layer(FALLING, "size", floor=0.3).figure.axes[0].get_ylim()
+    assert low < 0.3 / 3 and high > 1.05 * float(FALLING.max())
 
 
 def test_pyplot_keeps_no_figure():

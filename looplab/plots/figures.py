@@ -194,18 +194,10 @@ def lines_by_layer(
             axes.autoscale_view()
             low, high = axes.get_ylim()
             axes.axhspan(floor / 1e9 if log else low, floor, color="0.92", zorder=0)
-            axes.set_ylim(min(low, floor / 4) if log else low, max(high, 2 * floor))
-            # At the left, where lines that settle are still far above.
-            axes.annotate(
-                "float32 noise",
-                (0, floor),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, -3),
-                textcoords="offset points",
-                va="top",
-                color="0.35",
-                fontsize=9,
-            )
+            axes.set_ylim(min(low / 3, floor / 10) if log else low, max(high, 2 * floor))
+            # In the corner that lines which settle do not come to.
+            look = {"textcoords": "offset points", "color": "0.35", "fontsize": 9}
+            axes.annotate("float32 noise", (0, 0), (5, 4), "axes fraction", **look)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="loop", ylabel=ylabel)
         _legend(axes, values.shape[1])
