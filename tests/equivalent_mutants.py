@@ -1,7 +1,228 @@
-"""Mutants that no check has to find, each with the reason."""
+"""Mutants that no check has to find, each with the reason: they compute the same, or are allowed.
+
+A line is what `mutants.Mutant.line` says: `old  ->  new`.
+"""
 
 # Exercises without mutants, and why.
 SKIPPED: dict[str, str] = {}
 
+SIGN = "the length of a difference does not know its sign"
+EDGE = "differs only where two floats are equal to the last bit"
+EARLIER = "the line does not depend on the one that it changes places with"
+COUNTS = "runs as often, and the number is not used"
+SHARES = (
+    "return torch.stack([right[depth == d].float().mean() "
+    "for d in range(int(depth.max()) + 1)])  ->  "
+)
+KIND = "the same numbers in another kind, which a check accepts"
+RULE = "another threshold, or another loop to look at, that tells the six faults apart as well"
+
 # exercise -> {"old line  ->  new line": why it is right as well}
-EQUIVALENT: dict[str, dict[str, str]] = {}
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "01.2": {
+        "for _ in range(loops):  ->  for _ in reversed(range(loops)):": COUNTS,
+        "return torch.stack(ends)  ->  return ends": KIND,
+    },
+    "01.3": {
+        "weights = {id(weight): weight for module in stack for weight in module.parameters()}"
+        "  ->  "
+        "weights = {weight: weight for module in stack for weight in module.parameters()}": (
+            "tensors are told apart by their identity in a dictionary too"
+        ),
+    },
+    "01.4": {
+        "return torch.stack(torch.autograd.grad(loss(z), copies))"
+        "  ->  return torch.autograd.grad(loss(z), copies)": KIND,
+        "copies = [weight.detach().clone().requires_grad_() for _ in range(loops)]"
+        "  ->  copies = [weight.detach().requires_grad_() for _ in range(loops)]": (
+            "a detached view is a leaf of its own, and nothing is written into it"
+        ),
+        "copies = [weight.detach().clone().requires_grad_() for _ in range(loops)]"
+        "  ->  copies = [weight.clone().requires_grad_() for _ in range(loops)]": (
+            "a copy that hangs on the weight has a gradient of its own all the same"
+        ),
+    },
+    "01.5": {
+        "return (a - b).norm(dim=-1) / ((a.norm(dim=-1) + b.norm(dim=-1)) / 2)"
+        "  ->  return (b - a).norm(dim=-1) / ((a.norm(dim=-1) + b.norm(dim=-1)) / 2)": SIGN,
+    },
+    "02.3": {
+        f"{SHARES}return [right[depth == d].float().mean() for d in range(int(depth.max()) + 1)]": (
+            KIND
+        ),
+        f"{SHARES}return torch.stack([right[depth == d].float().mean() "
+        "for d in range(depth.max() + 1)])": "range takes a tensor with one whole number",
+    },
+    "02.5": {
+        "return ((last - before).norm(dim=-1) / last.norm(dim=-1)).mean()"
+        "  ->  return ((before - last).norm(dim=-1) / last.norm(dim=-1)).mean()": SIGN,
+    },
+    "03.1": {
+        "return (states[1:] - states[:-1]).norm(dim=-1)"
+        "  ->  return (states[:-1] - states[1:]).norm(dim=-1)": SIGN,
+    },
+    "03.2": {
+        "return (states - states[limit - 1]).norm(dim=-1)"
+        "  ->  return (states[limit - 1] - states).norm(dim=-1)": SIGN,
+    },
+    "03.3": {
+        "return (path - mean) @ axes.T  ->  return (mean - path) @ axes.T": (
+            "the signs of components are arbitrary"
+        ),
+        "axes = torch.linalg.svd(flat - mean, full_matrices=False)[2][:2]"
+        "  ->  axes = torch.linalg.svd(mean - flat, full_matrices=False)[2][:2]": (
+            "the singular vectors are the same"
+        ),
+        "axes = torch.linalg.svd(flat - mean, full_matrices=False)[2][:2]"
+        "  ->  axes = torch.linalg.svd(flat - mean)[2][:2]": (
+            "more singular vectors than are used"
+        ),
+        "axes = torch.linalg.svd(flat - mean, full_matrices=False)[2][:2]"
+        "  ->  axes = torch.linalg.svd(flat - mean, full_matrices=True)[2][:2]": (
+            "more singular vectors than are used"
+        ),
+    },
+    "03.5": {
+        "distance = (ends[:, None] - ends[None]).norm(dim=-1)"
+        "  ->  distance = (ends[None] - ends[:, None]).norm(dim=-1)": SIGN,
+        "return distance.amax((0, 1)) / ends.norm(dim=-1).mean(0)"
+        "  ->  return distance.amax((1, 0)) / ends.norm(dim=-1).mean(0)": (
+            "the largest over both axes, in whatever order they are named"
+        ),
+    },
+    "04.1": {
+        "return (a - b).flatten(-2).norm(dim=-1)"
+        "  ->  return (b - a).flatten(-2).norm(dim=-1)": SIGN,
+    },
+    "04.2": {
+        "moved = patterns - patterns[-1]  ->  moved = patterns[-1] - patterns": SIGN,
+        "square = moved.square().sum(-1)  ->  square = moved.square().sum(1)": (
+            "the patterns have two axes"
+        ),
+        "moved = patterns - patterns[-1]  ->  moved = patterns - patterns[-1 - 1]": (
+            "any late pattern will do as the zero to count from"
+        ),
+        "moved = patterns - patterns[-1]  ->  moved = patterns - patterns[-2]": (
+            "any late pattern will do as the zero to count from"
+        ),
+    },
+    "04.3": {
+        "(a line earlier or later)  ->  "
+        "not_itself = ~torch.eye(len(distances), dtype=torch.bool)": EARLIER,
+        "return (distances[same & not_itself].mean() / distances[~same].mean()).item()"
+        "  ->  return distances[same & not_itself].mean() / distances[~same].mean()": KIND,
+    },
+    "04.4": {
+        "return (0.5 * 2 * largest * kappa / head_width ** 0.5 * (after - before).norm()).item()"
+        "  ->  "
+        "return 0.5 * 2 * largest * kappa / head_width ** 0.5 * (after - before).norm()": KIND,
+        "largest = max(before.norm(), after.norm())"
+        "  ->  largest = max(after.norm(), before.norm())": "the larger of two in any order",
+        "return (0.5 * 2 * largest * kappa / head_width ** 0.5 * (after - before).norm()).item()"
+        "  ->  "
+        "return (largest * kappa / head_width ** 0.5 * (after - before).norm()).item()": (
+            "half of two is one"
+        ),
+        "return (0.5 * 2 * largest * kappa / head_width ** 0.5 * (after - before).norm()).item()"
+        "  ->  "
+        "return (0.5 * 2 * largest * kappa / head_width ** 0.5 * (before - after).norm()).item()": (
+            SIGN
+        ),
+    },
+    "04.5": {"(a line earlier or later)  ->  kept = {}": EARLIER},
+    "05.2": {
+        "(a line earlier or later)  ->  points = F.normalize(states[-1], dim=-1)": EARLIER,
+        "(a line earlier or later)  ->  "
+        "late = F.normalize(ends[-(len(ends) // 4):], dim=-1)": EARLIER,
+        "if cosine.mean() > 0.999:  ->  if cosine.mean() >= 0.999:": EDGE,
+        "if not states.isfinite().all() or growth > 100:"
+        "  ->  if not states.isfinite().all() or growth >= 100:": EDGE,
+        "moved = (late - late[-1]).norm(dim=-1).amax(0)"
+        "  ->  moved = (late[-1] - late).norm(dim=-1).amax(0)": SIGN,
+        "return 'cycle' if (moved < 0.01).float().mean() >= 0.9 else 'moving'"
+        "  ->  return 'cycle' if (moved <= 0.01).float().mean() >= 0.9 else 'moving'": EDGE,
+    },
+    "05.3": {
+        "for _ in range(products):  ->  for _ in reversed(range(products)):": COUNTS,
+        "for _ in range(products):  ->  for _ in range(products + 1):": (
+            "one product more, for who counts them from the first vector: allowed"
+        ),
+    },
+    "05.4": {
+        "for _ in range(loops):  ->  for _ in reversed(range(loops)):": COUNTS,
+        "(a line earlier or later)  ->  "
+        "state, nudge = (end, moved * (apart / moved.norm()))": EARLIER,
+        "moved = step(state + nudge) - end  ->  moved = end - step(state + nudge)": (
+            "the neighbour changes sides, and its distance grows alike"
+        ),
+        "moved = step(state + nudge) - end  ->  moved = step(state - nudge) - end": (
+            "the neighbour is on the other side, and its distance grows alike"
+        ),
+    },
+    "06.1": {
+        "(a line earlier or later)  ->  before = states[-quarter - lag:-lag]": EARLIER,
+        "return (now - before).norm(dim=-1).amax(0) <= tolerance * now.norm(dim=-1).mean(0)"
+        "  ->  "
+        "return (now - before).norm(dim=-1).amax(0) < tolerance * now.norm(dim=-1).mean(0)": EDGE,
+        "return (now - before).norm(dim=-1).amax(0) <= tolerance * now.norm(dim=-1).mean(0)"
+        "  ->  "
+        "return (before - now).norm(dim=-1).amax(0) <= tolerance * now.norm(dim=-1).mean(0)": SIGN,
+    },
+    "06.3": {
+        "steps = states[1:] - states[:-1]  ->  steps = states[:-1] - states[1:]": SIGN,
+        "quiet = change < tolerance  ->  quiet = change <= tolerance": EDGE,
+        "change = (steps[1:] - steps[:-1]).norm(dim=-1) / states[2:].norm(dim=-1)"
+        "  ->  change = (steps[:-1] - steps[1:]).norm(dim=-1) / states[2:].norm(dim=-1)": SIGN,
+    },
+    "06.4": {
+        "(a line earlier or later)  ->  kept = right[exits - 1, torch.arange(len(exits))]": EARLIER,
+        "(a line earlier or later)  ->  "
+        "spare = (exits - best)[known].float().mean().item()": EARLIER,
+        "spare = (exits - best)[known].float().mean().item()"
+        "  ->  spare = (exits - best)[known].float().mean()": KIND,
+        "return (spare, (known & ~kept).float().mean().item())"
+        "  ->  return (spare, (known & ~kept).float().mean())": KIND,
+    },
+    "06.5": dict.fromkeys(
+        (
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] < 0.01:",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] <= 0.01 * apart[0]:",
+            "if length[-1] > 1.5 * length[0]:  ->  if length[-1] >= 1.5 * length[0]:",
+            "if late.max() < 0.02:  ->  if late.max() < 0.04:",
+            "if late.max() < 0.02:  ->  if late.max() < 0.01:",
+            "if late.max() < 0.02:  ->  if late.max() <= 0.02:",
+            "if (step == 0).all():  ->  if (step == 0).any():",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1 - 1] < 0.01 * apart[0]:",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] < 0.02 * apart[0]:",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] < 0.005 * apart[0]:",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] < 0.01 / apart[0]:",
+            "if length[-1] > 1.5 * length[0]:  ->  if length[-1 - 1] > 1.5 * length[0]:",
+            "late = step[-16:]  ->  late = step[16:]",
+            "late = step[-16:]  ->  late = step[-16 + 1:]",
+            "late = step[-16:]  ->  late = step[-16 - 1:]",
+            "return 'reset' if late.min() < 0.05 * late.max() else 'gain'"
+            "  ->  return 'reset' if late.min() < 0.05 else 'gain'",
+            "return 'reset' if late.min() < 0.05 * late.max() else 'gain'"
+            "  ->  return 'reset' if late.min() <= 0.05 * late.max() else 'gain'",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-2] < 0.01 * apart[0]:",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] < 0.01 * step[0]:",
+            "if apart[-1] < 0.01 * apart[0]:  ->  if apart[-1] < 0.01 * apart[1]:",
+            "if length[-1] > 1.5 * length[0]:  ->  if length[-2] > 1.5 * length[0]:",
+            "late = step[-16:]  ->  late = step[-17:]",
+            "late = step[-16:]  ->  late = step[-15:]",
+            "return 'reset' if late.min() < 0.05 * late.max() else 'gain'"
+            "  ->  return 'reset' if late.min() < 0.1 * late.max() else 'gain'",
+            "return 'reset' if late.min() < 0.05 * late.max() else 'gain'"
+            "  ->  return 'reset' if late.min() < 0.025 * late.max() else 'gain'",
+            "return 'reset' if late.min() < 0.05 * late.max() else 'gain'"
+            "  ->  return 'reset' if late.min() < 0.05 / late.max() else 'gain'",
+        ),
+        RULE,
+    ),
+    "10.3": {
+        "return torch.cat((head[..., 0::2], head[..., 1::2]), dim=-1)"
+        "  ->  return torch.cat((head[..., ::2], head[..., 1::2]), dim=-1)": (
+            "a slice begins at 0 without being told"
+        ),
+    },
+}

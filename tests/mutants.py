@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import ndiff
 
+from equivalent_mutants import EQUIVALENT, SKIPPED
+
 from looplab.course import build
-from looplab.course.exercises import exercises, judge, judging
+from looplab.course.exercises import exercise, exercises, judge
 from looplab.course.exercises.solutions import code_of, run
 
 SEEDS = range(10)
-SECONDS = 1.0  # a mutant that never ends is found out sooner than a learner's answer
 
 OPERATORS = {
     ast.Add: [ast.Sub, ast.Mult],
@@ -96,12 +97,11 @@ def mutants(id: str) -> list[Mutant]:
 
 
 def passes(id: str, mutant: Mutant, seed: int) -> bool:
-    task = next(task for task in exercises(id[:2]) if task.id == id)
     try:
         answer = run(id, _ending(mutant.code), mutant.name)
     except Exception:
         return False
-    return judge(task, answer, seed).kind == "passed"
+    return judge(exercise(id), answer, seed).kind == "passed"
 
 
 def _ending(code: ast.Module) -> ast.Module:
@@ -310,41 +310,39 @@ def _drop(items: list, at: int) -> Callable:
     return drop
 
 
-def _taken() -> list[str]:
+def taken() -> list[str]:
     """The exercises that have mutants."""
-    from equivalent_mutants import SKIPPED
-
-    chapters = [source.name[:2] for source in build.sources()]
-    return [
-        task.id for chapter in chapters for task in exercises(chapter) if task.id not in SKIPPED
-    ]
+    chapters = sorted({source.name[:2] for source in build.sources()})
+    return [one.id for chapter in chapters for one in exercises(chapter) if one.id not in SKIPPED]
 
 
 def main(arguments: list[str]) -> int:
-    from equivalent_mutants import EQUIVALENT
-
-    wanted = [one for one in arguments if one != "-v"] or _taken()
-    judging.SECONDS = SECONDS
+    wanted = [one for one in arguments if one != "-v"] or taken()
     print("exercise  mutants  killed  equivalent  survivors  seconds")
     totals = [0, 0, 0, 0]
     for id in wanted:
-        begun, all_of = time.perf_counter(), mutants(id)
-        listed = EQUIVALENT.get(id, {})
-        passed = {m.line: [s for s in SEEDS if passes(id, m, s)] for m in all_of}
-        alive = {line: seeds for line, seeds in passed.items() if seeds and line not in listed}
-        same = [line for line in passed if line in listed]
-        row = [len(all_of), len(all_of) - len(same) - len(alive), len(same), len(alive)]
+        begun, every = time.process_time(), mutants(id)
+        passed: dict[str, list[int]] = {mutant.line: [] for mutant in every}
+        for seed in SEEDS:
+            for mutant in every:
+                passed[mutant.line] += [seed] if passes(id, mutant, seed) else []
+        same = EQUIVALENT.get(id, {})
+        alive = {line: seeds for line, seeds in passed.items() if seeds and line not in same}
+        listed = len(same.keys() & passed.keys())
+        row = [len(every), len(every) - listed - len(alive), listed, len(alive)]
         totals = [a + b for a, b in zip(totals, row, strict=True)]
-        seconds = time.perf_counter() - begun
-        print(f"{id:8s}  {row[0]:7d}  {row[1]:6d}  {row[2]:10d}  {row[3]:9d}  {seconds:7.1f}")
+        print(_row(id, row) + f"  {time.process_time() - begun:7.0f}", flush=True)
         if "-v" in arguments:
             for line, seeds in alive.items():
-                print(f"    {len(seeds):2d} of {len(SEEDS)} seeds: {line}")
-            for line in [line for line in listed if len(passed.get(line, ())) < len(SEEDS)]:
-                print(f"    listed, and passes {len(passed.get(line, ()))} seeds: {line}")
-        sys.stdout.flush()
-    print(f"{'all':8s}  {totals[0]:7d}  {totals[1]:6d}  {totals[2]:10d}  {totals[3]:9d}")
+                print(f"    passes {len(seeds)} of {len(SEEDS)} seeds: {line}")
+            for line in (line for line in same if len(passed.get(line, ())) < len(SEEDS)):
+                print(f"    listed, and passes {len(passed.get(line, ()))} seeds only: {line}")
+    print(_row("all", totals))
     return 1 if totals[3] else 0
+
+
+def _row(name: str, numbers: list[int]) -> str:
+    return "{:8s}  {:7d}  {:6d}  {:10d}  {:9d}".format(name, *numbers)
 
 
 if __name__ == "__main__":

@@ -425,11 +425,18 @@ def name_the_fault(answer, seed):
             told = f"a run with the fault {truth!r} is called {said!r}"
             raise Mistake(f"{told}: {why}" if why else told)
     for truth, signs in patients:
-        wide = signs._replace(length=10 * signs.length)
-        if ask(answer, *wide) != truth:
+        for factor in (10, 0.001):
+            wide = signs._replace(length=factor * signs.length)
+            if ask(answer, *wide) != truth:
+                raise Mistake(
+                    "a wider model has longer states, and your rule changes its mind: compare the "
+                    "length with its own beginning"
+                )
+        late = signs._replace(length=torch.cat((signs.length[:1], signs.length[:-1])))
+        if ask(answer, *late) != truth:
             raise Mistake(
-                "a wider model has longer states, and your rule changes its mind: compare the "
-                "length with its own beginning"
+                f"the run with the fault {truth!r} changes its name when its state begins to grow "
+                "one loop later: compare the end with the beginning"
             )
     return {"named": [called[at] for at in order]}
 

@@ -144,5 +144,5 @@ def _convert(value: Any, like: Any, floats: list[torch.dtype]) -> Any:
     if isinstance(like, tuple) and isinstance(value, tuple | list | Tensor):
         return tuple(_convert(*pair, floats) for pair in zip(value, like, strict=False))
     if type(like) in (bool, int, float) and isinstance(value, bool | int | float | Tensor):
-        return type(like)(value)
+        return type(like)(value.item() if isinstance(value, Tensor) else value)
     return value
