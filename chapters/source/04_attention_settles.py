@@ -32,8 +32,6 @@
 # **measured here** and **reported**, as before.
 
 # %% id="set-up"
-import json
-
 import torch
 
 from looplab import LoopedTransformer, checkpoints, grid, measure, plots, tasks, trace
@@ -58,7 +56,8 @@ from looplab.widgets import FrameStepper
 # %% id="chain"
 order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
 chain = torch.stack((order, torch.cat((order[:1], order[:-1]))), dim=-1)[None]  # node, parent
-doubler, hero, mine = checkpoints.load("root-k1-penalty"), checkpoints.load("hero"), my_loop("plain")
+doubler, hero = checkpoints.load("root-k1-penalty"), checkpoints.load("hero")
+mine = my_loop("plain")
 
 
 def patterns_of(model, tokens, loops):
@@ -414,6 +413,7 @@ wandering = [random_run("Huginn", 1.5, 4, seed) for seed in range(3)]
 rows = {
     "hero, three trainings": (forest_runs["hero"], "yes"),
     "its shape, untrained": (forest_runs["untrained"], "yes"),
+    "unrolled twin, trained once": ([twin_patterns], "-"),
     "unrolled twin, untrained": (forest_runs["twin"], "-"),
     "a random stack that grows": ([each.attention for each in growing], "no"),
     "a random stack that wanders": ([each.attention for each in wandering], "no"),
@@ -425,11 +425,9 @@ for name, (each, rests) in rows.items():
     for loops in (slice(0, 6), slice(26, 32)):
         windows = [attention[loops] for attention in each if len(attention[loops]) > 1]
         found = [contrast(measure.attention_distance(w).float(), w.shape[1]) for w in windows]
-        told.append(f"{min(found):.1f} to {max(found):.1f}" if found else "-")
+        both = dict.fromkeys(f"{edge:.1f}" for edge in (min(found), max(found))) if found else "-"
+        told.append(" to ".join(both))
     print(f"{name:30s} {rests:6s}  {told[0]:12s}  {told[1]}")
-trained_twins = json.loads((checkpoints.FOLDER.parent / "twins.json").read_text("utf-8"))
-found = [one["contrast of patterns"] for one in trained_twins["hero-unrolled"]]
-print("unrolled twin, three trainings, its six passes:", *(f"{one:.1f}" for one in found))
 for name, each in {"grows": growing, "wanders": wandering}.items():
     steps = [measure.relative_step(one.states)[-1].mean().item() for one in each]
     length = [(one.states[-1].norm() / one.states[5].norm()).item() for one in each]
@@ -713,7 +711,7 @@ def looks_up(patterns, parents, most):
         weight = weights.gather(-1, index)[..., 0]  # [loop, layer, batch, query]
         looks.append(weight[..., has].mean(-1))
         above = parents.gather(1, node)
-        has = has & (above != node)  # who stands at its root has nobody further up
+        has = above != node  # who stands at its root has nobody further up
         node = above
     return torch.stack(looks, dim=-1)
     # --- stub

@@ -264,10 +264,11 @@ def _loops(seed):
     far, one = point + 0.3 * size * noise, point.expand(3, 6)
     eye, slow, fast = torch.eye(6), uniform(0.6, 0.75), uniform(0.3, 0.5)
     loops = {"settles": (slow * eye, one, far, 60)}
+    loops["begins at its end"] = (slow * eye, one, point + 1e-3 * size * noise, 40)
     # Near its end from the first loop on, then thrown away from it, then back.
-    thrown, there = uniform(0.68, 0.75) * eye, point.expand(4, 3, 6).clone()
+    thrown, there = uniform(0.68, 0.75) * eye, point.expand(4, 12, 6).clone()
     thrown[4, 5] = 2.0
-    there[2, 1, 4] += 0.004 * size
+    there[2, 11, 4] += 0.004 * size
     loops["is thrown"] = (thrown, one, there, 60)
     # One node of one start goes round and round, in small steps.
     turn, angle = fast * eye, uniform(0.8, 1.2)
@@ -276,8 +277,15 @@ def _loops(seed):
     turning = point + (far - point) * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
     turning[1, 2, 5] += 6e-4 * size
     loops["turns"] = (turn, one, turning, 60)
-    # Its last steps are small beside the state, and not small in themselves.
-    loops["creeps"] = (0.8 * eye, one, far, 40)
+    # Its last steps are just small enough beside the state, and one loop before they were not.
+    path = point + (far - point) * 0.8 ** torch.arange(60.0)[:, None, None, None]  # from loop 0
+    steps = (path[1:] - path[:-1]).norm(dim=-1) / path[1:].norm(dim=-1)
+    enough = int((steps.flatten(1).amax(1) < 1e-4).nonzero()[0]) + 1
+    loops["creeps"] = (0.8 * eye, one, far, enough)
+    loops["creeps still"] = (0.8 * eye, one, far, enough - 1)
+    # From far away, stopped in full flight.
+    flying = 3 * point + 0.3 * size * noise
+    loops["is stopped"] = (uniform(0.68, 0.75) * eye, one, flying, 8)
     # Three ends; the first start is not of the widest pair, and one node has a pair of its own.
     ends = torch.stack((point, -uniform(0.1, 0.2) * point, -uniform(0.5, 0.7) * point))
     ends[1, 1] *= -1
@@ -329,6 +337,8 @@ def _expect_rests(rests, right, name):
             "rests is wrong for a long state whose last steps are small beside it: measure a step "
             "in units of the state it ends in"
         )
+    if name == "creeps still":
+        raise Mistake("rests is true, and the last step is still above a ten-thousandth")
     if rests:
         raise Mistake(
             "rests is true for a loop in which one node of one start never stops: every last step "
