@@ -31,7 +31,8 @@
 # - measure steps, fixed points, attention stages and behaviour far beyond the trained loops;
 # - name five traps in the official files, because you will have fallen into them here.
 #
-# Labels: **measured here** is about our miniatures and nothing else. **Reported** is about the
+# Labels: **measured here** is about our miniatures and nothing else; `huginn-mini`, `ouro-mini` and
+# `retrofit-mini` are their names. **Reported** is about the
 # released models, from Blayney et al. ([arXiv 2604.11791](https://arxiv.org/abs/2604.11791)) unless
 # another source stands there; no number of theirs was recomputed by us.
 
@@ -108,7 +109,10 @@ print("it is not", card["is not"])
 
 # %% [markdown] id="verify-text"
 # A story says who is where and then asks, twice for each person. To answer, one has to look up
-# *with* whom somebody is, and where *that* person is.
+# *with* whom somebody is, and where *that* person is. A minute of training does not teach our
+# miniatures to do so: they know how a story goes on, and which place is likely (a table near the
+# end of the chapter shows it). Read what follows as a study of three forward passes, not of
+# reasoning.
 #
 # Before you trust a model that you loaded, check what must hold for any right reading: in a
 # terminal `looplab verify MODEL` does the same for the real ones.
@@ -174,8 +178,8 @@ def by_layer(lens, shown):
     columns, names = [], []
     for name, run in shown.items():
         values = lens(run.states).mean((2, 3))  # [loop, layer]
-        columns += values.unbind(1)[:7]
-        names += [f"{name}, layer {layer + 1}" for layer in range(values.shape[1])][:7]
+        columns += values.unbind(1)
+        names += [f"{name}, layer {layer + 1}" for layer in range(values.shape[1])]
     return torch.stack(columns, dim=1), names
 
 
@@ -200,10 +204,11 @@ for name, run in runs.items():
     print(f"{name}: at rest after {at} loops: {bool(still)}, you guessed {my_guess[name]}")
 
 # %% [markdown] id="rest-text"
-# **Measured here**, on one seed of each miniature. Huginn's and the retrofit's are down to float32
-# noise by loop 32. Ouro's is not: at loop 8 a step is still several per cent of the state, at loop
-# 64 it moves on, and only the last column finds it at rest. We will see below what that rest is
-# worth. The untrained controls behave alike, so coming to rest is nothing that training taught.
+# **Measured here**<!-- by rest-table -->, on one seed of each miniature. `huginn-mini` and
+# `retrofit-mini` are down to float32 noise by loop 32. `ouro-mini` is not: at loop 8 a step is
+# still several per cent of the state, at loop 64 it moves on, and only the last column finds it at
+# rest. We will see below what that rest is worth. The untrained controls behave alike, so coming to
+# rest is nothing that training taught.
 #
 # **Reported** (Figures 3, 4): steps shrink in all released models. Huginn-0125 and the retrofitted
 # models reach a fixed point at every layer within one or two recurrences; Ouro 1.4B does not.
@@ -270,10 +275,10 @@ for name in ("huginn", "retrofit"):
     print(f"{name}: loss {right:.2f}, halves swapped {wrong:.2f}; yours is the library's: {agree}")
 
 # %% [markdown] id="norm-text"
-# **Measured here.** Nothing raises an error. Huginn's miniature is nearly as bad as a uniform
-# guess with the halves swapped. The retrofit's loses so little that you might not notice: its
-# adapter began as an even mix of both, and 400 steps have not moved it far. A loss alone can miss
-# a mistake.
+# **Measured here.**<!-- by inject-wrong --> Nothing raises an error. With the halves swapped
+# `huginn-mini` is nearly as bad as a uniform guess. `retrofit-mini` loses so little that you might
+# not notice: its adapter began as an even mix of both, and 400 steps of training have not moved it
+# far. A loss alone can miss a mistake.
 #
 # ## Trap 2: a norm that acts twice
 #
@@ -337,9 +342,9 @@ for label, order in (("your order", read_out), ("norm only at the end", once)):
     print(f"{label:21s} loss {loss:.3f}, largest difference to the model's logits {off:.1e}")
 
 # %% [markdown] id="norm-told"
-# **Measured here.** The loss of this miniature moves in the third digit only, while logits move by
-# whole units. Compare logits with stored ones where you have them: that is why a miniature's folder
-# holds `expected.safetensors`, and why `looplab verify` looks for such a file.
+# **Measured here.**<!-- by norm-wrong --> The loss of `huginn-mini` moves in the third digit only,
+# while logits move by whole units. Compare logits with stored ones where you have them: that is why
+# a miniature's folder holds `expected.safetensors`, and why `looplab verify` looks for such a file.
 #
 # ## The lens, second half: attention
 #
@@ -396,11 +401,13 @@ for name, run in looks.items():
     )
 
 # %% [markdown] id="cycle-text"
-# **Measured here.** Huginn's and the retrofit's patterns are striped, and so are those of their
-# untrained selves, as in chapter 04. Ouro's stripes are fainter, and fainter still before training.
-# In the second half of 32 loops Huginn's and the retrofit's token walks the same cycle; Ouro's
-# wanders by about the length of its state. The cycles are flat: in all three, and most in the first
-# two, the layers' points lie close in direction, so that one pass changes little.
+# **Measured here.**<!-- by distances, distances-ouro, contrast, cycle-all --> The patterns of
+# `huginn-mini` and `retrofit-mini` are striped, and so are those of their untrained selves, as in
+# chapter 04. The stripes of `ouro-mini` are fainter, and fainter still before training. In the
+# second half of 32 loops the token of `huginn-mini` and of `retrofit-mini` walks the same cycle;
+# that of `ouro-mini` wanders by about the length of its state. There is not much of a cycle to see,
+# though: two layers make a segment that is walked to and fro, and in these two the layers' states
+# point nearly the same way.
 #
 # **Reported** (Figures 2, 5, 26–28): diagonals in all released models, and a cycle that recurrences
 # 16 to 32 walk on top of each other in retrofitted Llama.
@@ -461,7 +468,8 @@ for name in ("huginn", "ouro", "retrofit"):
     print(f"{name:9s} loss {right:.2f}, with the other pairs {wrong:.2f}")
 
 # %% [markdown] id="stages-text"
-# **Measured here.** The wrong pairs cost every miniature between half a nat and two per token. Your
+# **Measured here.**<!-- by rope-wrong --> The wrong pairs cost every miniature between half a nat
+# and two per token. Your
 # sorting is what turns one convention into the other; `looplab.zoo` keeps the weights as they are
 # and reads the family's own convention.
 #
@@ -507,14 +515,14 @@ plots.stages(
 )
 
 # %% [markdown] id="stages-told"
-# **Measured here**, the control being the feedforward miniature, which runs once. After a few loops
-# every pass repeats the one before: between loops 5 and 6 the numbers change less than from layer
-# to layer inside loop 6, in the retrofit's and Ouro's too. Our miniatures do not show the paper's
-# stages, though. Hardly any head sinks into the first token, looped or not, and nothing sharpens at
-# the end. What does show is the length of a state: in Huginn's form it is pinned by the norms, in
-# Ouro's it grows inside a pass and starts anew, in the retrofit it grows and then stays, and in the
-# feedforward model it grows from layer to layer. Two or three layers, 48 channels and 36 tokens are
-# too few to ask more.
+# **Measured here**<!-- by stages -->, the control being the feedforward miniature, which runs once.
+# After a few loops every pass of a miniature repeats the one before: between loops 5 and 6 the
+# numbers change less than from layer to layer inside loop 6, in `ouro-mini` too. But the paper's
+# stages are not there. Hardly any head sinks into the first token, looped or not, and nothing
+# sharpens at the end. What does show is the length of a state. In `huginn-mini` the norms pin it,
+# in `ouro-mini` it grows inside a pass and starts anew, in `retrofit-mini` it grows and then stays,
+# and in the feedforward miniature it grows from layer to layer. Two or three layers, 48 channels
+# and 36 tokens are too few to ask more.
 #
 # **Reported** (Figures 7–9): with a prelude and a coda, every recurrence repeats the middle stages.
 # Huginn-0125 shows no clear stages; its norms act on the stream itself, so that it cannot grow.
@@ -580,9 +588,10 @@ exits = zoo.exit_loop(zoo.exit_distribution(gate), 0.5)
 print("threshold 0.5 leaves at loop", f"{exits.float().mean():.2f} on average")
 
 # %% [markdown] id="exit-told"
-# **Measured here.** The official rule compares a running sum with the threshold. At 1.0 that reads
-# like "run all loops", but with a confident gate the sum is rounded up to 1 and tokens leave early,
-# in bfloat16 sooner than in float32. `zoo.exit_loop` takes 1 to mean the last loop. Which bias
+# **Measured here.**<!-- by exit-wrong --> The official rule compares a running sum with the
+# threshold. At 1.0 that reads like "run all loops". But with a confident gate the sum is rounded up
+# to 1 and tokens leave early, in bfloat16 sooner than in float32. (The gate is that of `ouro-mini`,
+# made more confident by hand.) `zoo.exit_loop` takes 1 to mean the last loop. Which bias
 # a released gate has we did not look at.
 #
 # ## Far beyond the trained loops
@@ -655,23 +664,27 @@ for name, run in streams.items():
     print(f"{name:9s} loop 4 → loop {LONG}:", ", ".join(told_))
 columns, names = [], []
 for name, run in streams.items():
-    columns += run.mixing.mean((2, 3)).unbind(1)[:7]  # [loop, layer]
-    names += [f"{name}, layer {n + 1}" for n in range(run.mixing.shape[1])][:7]
+    columns += run.mixing.mean((2, 3)).unbind(1)  # [loop, layer]
+    names += [f"{name}, layer {n + 1}" for n in range(run.mixing.shape[1])]
 plots.lines_by_layer(torch.stack(columns, 1), "mixing, in nats", log=False, names=names)
 
 # %% [markdown] id="beyond-text"
-# **Measured here.** Huginn's and the retrofit's loss is level from loop 8 to loop 64. Ouro's is
-# lowest at two loops, and beyond its four it falls apart, until it is worse than a uniform guess:
-# it settles on something that it was never asked to read. Injection, norms, and the number of
-# loops in training differ all at once here, so this does not say which is to blame. Huginn's and
-# the retrofit's attention stays what it is from loop 4 to loop 128, while Ouro's goes on changing
-# for some fifty loops and comes to mix more broadly: a small change of a mean, beside what happens
-# to the loss.
+# **Measured here**<!-- by beyond, beyond-stages -->, the loss on three seeds. That of `huginn-mini`
+# and `retrofit-mini` is level from loop 8 to loop 64. That of `ouro-mini` is lowest at two loops,
+# and beyond its four it falls apart, until it is about as bad as a uniform guess or worse: it
+# settles on something that it was never asked to read. Injection, norms, and the number of loops in
+# training differ all at once here, so this does not say which is to blame. The attention of the
+# first two stays what it is from loop 4 to loop 128, while that of `ouro-mini` goes on changing for
+# some fifty loops and comes to mix more broadly: a small change of a mean, beside what happens to
+# the loss.
 #
-# Two more honest words. More loops than two or three hardly help any of our miniatures. And the
-# second table says why: none of them has learned to follow a chain. They do about as well as the
-# rule in its last line, which names the place where most people are, or worse. A minute of training
-# buys the words, not the reasoning.
+# **Measured here.**<!-- by beyond, beyond-answers --> More loops than two or three hardly help any
+# of our miniatures, and the second table says why: **none of them has learned the task**. The rule
+# in its last line reads no question. It names the place where most people are. On questions of one
+# or two steps no miniature is right more often than this rule, after any number of loops, and where
+# no step is needed the best of them is ahead of it by a few in a hundred. So "answers" are lost
+# here only in the sense that the words of a story are. Whether more loops help a model to *reason*
+# cannot be seen on these models.
 #
 # **Reported** (Figures 11, 12): models with a fixed point keep their stages for any number of
 # recurrences. Huginn's accuracy stays flat beyond training, and Ouro's falls beyond its four loops.
@@ -737,10 +750,10 @@ for name, model in models.items():
         print(f"{name:9s} {label:23s} largest difference of logits {off:.0e}")
 
 # %% [markdown] id="slot-told"
-# **Measured here.** With a slot for every loop, writing token by token gives the logits of one pass
-# over the text, up to rounding. With one slot for all loops, keys come from the wrong loop: the two
-# models that come to rest are off by little, and Ouro's is off by a lot. Sharing slots is an
-# approximation that rests on the fixed point.
+# **Measured here.**<!-- by slot-wrong --> With a slot for every loop, writing token by token gives
+# the logits of one pass over the text, up to rounding. With one slot for all loops, keys come from
+# the wrong loop: the two miniatures that come to rest are off by little, and `ouro-mini` is off by
+# a lot. Sharing slots is an approximation that rests on the fixed point.
 #
 # ### An open question (no check)
 #
@@ -753,8 +766,9 @@ for name, model in models.items():
 # ## Interpret
 #
 # - The same lens fits all three families. On our miniatures it shows two forms that rest, and one
-#   that drifts and loses its answers beyond the loops it was trained for. That is also what is
-#   reported of the released models, but ours are no evidence for it: one seed, one small task.
+#   that drifts and forgets its words beyond the loops it was trained for. That is also what is
+#   reported of the released models, but ours are no evidence for it: they are tiny, and they have
+#   not learned the one small task they were given.
 # - Rest does not need training, and it does not mean right. Both controls were needed to see that.
 # - Each trap computes something plausible. A loss found some of them, stored logits find all.
 #

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 SOLVED = 0.9  # a difficulty counts as solved from this share of right answers on
+
+MANY = 10  # lines that a legend can name
 
 
 def loss_curve(losses: Sequence[float] | Mapping[str, Sequence[float]], smooth: int = 20):
@@ -164,21 +167,25 @@ def lines_by_layer(
 ):
     """A quantity [loop, layer] with one line per layer; `floor` marks where noise begins.
 
-    `spread` [loop, layer] shades values plus and minus it. Source: the grouping "by layer" of
-    arXiv 2604.11791, figures 3 and 4.
+    `spread` [loop, layer] shades values plus and minus it. Of more than MANY lines only some have a
+    name in the figure. Source: the grouping "by layer" of arXiv 2604.11791, figures 3 and 4.
     """
     values = torch.as_tensor(values).float()
     told = []
     with drawing() as (figure, axes):
         loop = np.arange(first_loop, first_loop + len(values))
         every = max(1, len(values) // 12, values.shape[1] if len(values) >= 16 else 1)
+        named = np.linspace(0, values.shape[1] - 1, min(values.shape[1], MANY)).round()
         for n in range(values.shape[1]):
             name = names[n] if names else f"layer {n + 1}"
             line = values[:, n].numpy()
             if log:
                 line = np.where(line > 0, line, np.nan)
             at = (every * n // values.shape[1], every)  # where lines meet no marker hides another
-            axes.plot(loop, line, label=name, marker=MARKERS[n % 7], markevery=at, ms=5, **_look(n))
+            look = _look(n) | {"marker": MARKERS[n % 7], "markevery": at, "ms": 5}
+            if values.shape[1] > MANY:  # shades from first to last, and a name for some of them
+                look["color"] = colormaps["cividis"](n / values.shape[1])
+            axes.plot(loop, line, label=name if n in named else None, **look)
             if spread is not None:
                 low, high = line - spread[:, n].numpy(), line + spread[:, n].numpy()
                 axes.fill_between(
