@@ -25,6 +25,7 @@ from looplab.measure import min_layer_cosine
 OUT = Path(__file__).parent / "long_runs.json"
 DEPTH, GAINS, SEEDS, TOKENS = 4, (0.5, 1.0, 1.5, 2.0), range(8), 12
 LOOPS, WINDOW, COUNTED = 2000, 400, 1000  # loops before anything is asked; lags tried; exponent
+WATCHED = 8000
 CLOSED = 1e-8  # of a direction's length: closer than that the state is back
 ZERO = 0.01  # an exponent nearer to zero than that is called zero
 
@@ -58,6 +59,30 @@ def exponent(model, tokens, states):
     return torch.stack(growth[100:]).mean().item()
 
 
+@torch.no_grad()
+def watch():
+    """Six starts of one stack that is chaotic, for WATCHED loops: does any come to an end?"""
+    model = grid.random_stack("Huginn", "random", DEPTH, 1.5, 1).double()
+    tokens = grid.random_tokens(1, TOKENS)
+    x = model.encode(tokens)
+    starts = [model.start(x, torch.Generator().manual_seed(n)) for n in range(6)]
+    states, late = torch.cat(starts).double(), []
+    with use_threads(1):
+        for loop in range(WATCHED):
+            states = model.step(states, x.expand_as(states))
+            if loop >= WATCHED - WINDOW:
+                late.append(states)
+        late = torch.stack(late)
+        gaps = F.normalize(late[:-1], dim=-1) - F.normalize(late[-1], dim=-1)
+        nearest = gaps.norm(dim=-1).amax(-1).amin(0)  # [start]
+        rates = [exponent(model, tokens, one[None, None]) for one in late[-1]]
+    setting = {"norm": "Huginn", "injection": "random", "gain": 1.5, "seed": 1, "loops": WATCHED}
+    return setting | {
+        "nearest return": [round(one, 3) for one in nearest.tolist()],
+        "exponents": [round(rate, 2) for rate in rates],
+    }
+
+
 def main():
     begin, rows = time.process_time(), []
     with use_threads(1):
@@ -87,6 +112,7 @@ def main():
             print(*setting, dict(told), f"{seconds:.0f} CPU seconds", flush=True)
     about = "How stacks of random weights end when one waits: four layers, 12 tokens, float64."
     found = {"about": about, "counted by": "data/count_long_runs.py", "stacks": rows}
+    found["watched"] = watch()
     OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

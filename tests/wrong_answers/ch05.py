@@ -1,9 +1,12 @@
 """Typical wrong answers to chapter 05, and the hint each of them should get."""
 
+from itertools import product
 from math import sqrt
 
 import torch
 import torch.nn.functional as F
+
+from looplab import measure
 
 
 def drawn(scale):
@@ -103,6 +106,56 @@ def per_all_loops(step, state, nudge, loops, settle):
     return neighbours(step, state, nudge, loops, settle) * (loops - settle) / loops
 
 
+def designs(rest=("cycle", "degenerate"), far=lambda apart, seen: apart.abs() >= seen.abs()):
+    """The comparison of two designs with one thing done differently."""
+
+    def design_or_draw(ended, first, second, gains, seeds):
+        rests = torch.tensor(
+            [
+                [[ended(design, gain, seed) in rest for gain in gains] for seed in seeds]
+                for design in (first, second)
+            ]
+        ).long()
+        lead = (rests[0] - rests[1]).sum(-1)
+        signs = torch.tensor(list(product((1, -1), repeat=len(lead))))
+        chance = far((signs * lead).sum(-1), lead.sum()).double().mean()
+        return rests[0].sum(), rests[1].sum(), chance
+
+    return design_or_draw
+
+
+def single_runs(ended, first, second, gains, seeds):
+    one, other, _ = designs()(ended, first, second, gains, seeds)
+    split = [(gain, seed) for gain in gains for seed in seeds]
+    told = designs()(lambda design, _, run: ended(design, *run), first, second, [0], split)
+    return one, other, told[2]
+
+
+def shares_of_runs(ended, first, second, gains, seeds):
+    one, other, chance = designs()(ended, first, second, gains, seeds)
+    return one / len(gains) / len(seeds), other / len(gains) / len(seeds), chance
+
+
+def held(limit=None, many=torch.amin, zero=True, most=1.0, at="point"):
+    """The share of a step that holds a loop, with one thing done differently."""
+
+    def hold(step, start):
+        point = measure.stability.solve(step, start, "broyden", 1e-9, 600).point
+        there = point if at == "point" else start
+        jacobian = torch.autograd.functional.jacobian(step, there)
+        values = torch.linalg.eigvals(jacobian.reshape(start.numel(), -1))
+        if zero and (values.real >= 1).any():
+            return point, 0.0
+        limits = (limit or largest_share)(values)
+        return (point if at != "nowhere" else start), min(most, many(limits).item())
+
+    return hold
+
+
+def largest_share(values):
+    return 2 * (1 - values).real / (1 - values).abs().square()
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "05.1": [
@@ -169,5 +222,21 @@ BANK = {
         (lambda log_a, dt_bias: (-dt_bias * log_a.exp()).exp(), "through softplus"),
         (lambda log_a, dt_bias: 1 - F.softplus(dt_bias) * log_a.exp(), "first-order step"),
         (lambda log_a, dt_bias: torch.sigmoid(dt_bias), "not these ones"),
+    ],
+    "05.6": [
+        (designs(rest=("cycle",)), "degenerate end is a rest"),
+        (designs(rest=("cycle", "degenerate", "orbit")), "is no rest"),
+        (designs(far=lambda apart, seen: apart.abs() > seen.abs()), "exactly as far apart"),
+        (designs(far=lambda apart, seen: apart >= seen), "without the sign"),
+        (single_runs, "swap whole seeds"),
+        (shares_of_runs, "not shares"),
+    ],
+    "05.7": [
+        (held(limit=lambda values: 2 / (1 + values.abs())), "the real part and the modulus"),
+        (held(many=torch.amax), "the smallest limit decides"),
+        (held(zero=False), "say 0"),
+        (held(most=2.0), "at most 1"),
+        (held(limit=lambda values: largest_share(values) / 2), "half of it"),
+        (held(at="start"), "take them at the point"),
     ],
 }

@@ -1,6 +1,8 @@
 """Checks of chapter 05, What makes a fixed point."""
 
-from math import cos, log, sin, sqrt
+from itertools import product
+from math import cos, log, pi, sin, sqrt
+from operator import mul
 
 import torch
 import torch.nn.functional as F
@@ -534,10 +536,187 @@ def _stuck(step, state, nudge, loops):
     return torch.stack(growth).mean().item()
 
 
+REST = ("cycle", "degenerate")
+
+
+def design_or_draw(answer, seed):
+    generator = torch.Generator().manual_seed(seed)
+    while True:  # drawn until every mistake would show
+        tables = [_table(generator, *sizes) for sizes in ((4, 3, 0.8), (3, 2, 0.3), (5, 2, 0.7))]
+        wrong_counts = {
+            "a degenerate end is a rest as well": _rests(tables, ("cycle",)),
+            "an orbit comes back and is no rest": _rests(tables, (*REST, "orbit")),
+            "the rests of the first design come first": [two[::-1] for two in _rests(tables)],
+        }
+        wrong_chances = {
+            "swaps that set the designs exactly as far apart as seen count too": _chances(
+                tables, lambda lead, seen: abs(lead) > abs(seen)
+            ),
+            "the other design may lead as well: compare how far apart they are, without the sign": (
+                _chances(tables, lambda lead, seen: lead >= seen)
+            ),
+            "you swap single runs; all gains of a seed are the same dice: swap whole seeds": (
+                _chances(tables, single=True)
+            ),
+            "that is the share of swaps that set them less far apart; the others are asked": (
+                _chances(tables, lambda lead, seen: abs(lead) < abs(seen))
+            ),
+        }
+        shows = _rests(tables) not in wrong_counts.values()
+        if shows and _chances(tables) not in wrong_chances.values():
+            break
+    counts, chances = [], []
+    for table in tables:
+        designs, gains, seeds = (list(dict.fromkeys(key[n] for key in table)) for n in range(3))
+
+        def ended(design, gain, seed, table=table):
+            return table[design, gain, seed]
+
+        result = ask(answer, ended, *designs, gains, seeds)
+        if result is None:
+            raise Mistake("the function returns nothing: is there a return at the end?")
+        if not isinstance(result, list | tuple | torch.Tensor) or len(result) != 3:
+            raise Mistake("three numbers are expected: the rests of both designs, and the chance")
+        first, second, chance = map(expect_number, result)
+        counts.append([first, second])
+        chances.append(chance)
+    named = wrong_counts | {
+        "numbers of runs are asked, not shares": [
+            [rests / len(table) * 2 for rests in two]
+            for two, table in zip(_rests(tables), tables, strict=True)
+        ]
+    }
+    wrong = "the rests of the two designs are not counted right"
+    expect_right(counts, _rests(tables), named, wrong)
+    wrong = (
+        "the chance is off: of all 2^n ways to swap seeds, the share that sets them as far apart"
+    )
+    expect_right(chances, _chances(tables), wrong_chances, wrong)
+    return {"rests": counts, "chance": chances}
+
+
+def _table(generator, seeds, gains, share):
+    """(design, gain, seed) -> word: the first design rests in about this share, the other less."""
+    table = {}
+    for design, rests in ((("Huginn", "none"), share), (("Ouro", "none"), 1 - share)):
+        for n, seed in product(range(gains), range(seeds)):
+            one, other = torch.rand(2, generator=generator).tolist()
+            words = REST if one < rests else ("orbit", "no rest")
+            table[design, (n + 1) / 2, seed + 3] = words[other < 0.4]
+    return table
+
+
+def _by_seed(table, words=REST):
+    """Of each design in each seed, which of its gains rest: [design][seed][gain], true or false."""
+    designs, gains, seeds = (list(dict.fromkeys(key[n] for key in table)) for n in range(3))
+    return [[[table[d, g, s] in words for g in gains] for s in seeds] for d in designs]
+
+
+def _rests(tables, words=REST):
+    return [[sum(map(sum, runs)) for runs in _by_seed(table, words)] for table in tables]
+
+
+def _chances(tables, far=lambda lead, seen: abs(lead) >= abs(seen), single=False):
+    made = []
+    for table in tables:
+        one, other = _by_seed(table)
+        leads = [
+            [a - b for a, b in zip(*pair, strict=True)] for pair in zip(one, other, strict=True)
+        ]
+        leads = [lead for seed in leads for lead in seed] if single else [*map(sum, leads)]
+        swaps = product((1, -1), repeat=len(leads))
+        hits = [far(sum(map(mul, swap, leads)), sum(leads)) for swap in swaps]
+        made.append(sum(hits) / len(hits))
+    return made
+
+
+def hold(answer, seed):
+    generator = torch.Generator().manual_seed(seed)
+    bend = 0.02
+
+    def spin(size, degrees):
+        return size * cos(degrees * pi / 180), size * sin(degrees * pi / 180)
+
+    told, kinds = [], []
+    for real, (a, b) in (
+        ((-0.9, 0.6, 0.3, -0.2), spin(1.1, 60)),  # a pair decides
+        ((-1.25, 0.5, 0.2, 0.1), spin(1.2, 100)),  # the leading one is not the one that decides
+        ((0.5, -0.6, 0.3, 0.1), spin(0.6, 40)),  # calm
+        ((1.3, 0.5, -0.4, 0.2), spin(0.5, 60)),  # nothing holds it
+    ):
+        jitter = 0.97 + 0.06 * torch.rand((), generator=generator).item()
+        core = torch.zeros(6, 6, dtype=torch.float64)
+        core[:4, :4] = torch.diag(jitter * torch.tensor(real, dtype=torch.float64))
+        core[4:, 4:] = jitter * torch.tensor([[a, -b], [b, a]], dtype=torch.float64)
+        skew = torch.eye(6) + 0.15 * torch.randn(6, 6, generator=generator)
+        matrix = skew.double() @ core @ skew.double().inverse()
+        point = torch.randn(6, generator=generator).double()
+        aside = 0.3 * torch.randn(6, generator=generator).double()
+
+        def step(z, matrix=matrix, point=point):
+            away = z.reshape(-1, 6) - point
+            return (point + away @ matrix.T + bend * away**2).reshape(z.shape)
+
+        result = ask(answer, step, (point + aside).view(1, 2, 3))
+        if result is None:
+            raise Mistake("the function returns nothing: is there a return at the end?")
+        if not isinstance(result, list | tuple) or len(result) != 2:
+            raise Mistake("two things are expected: the point, and the share")
+        found = expect_tensor(result[0], (1, 2, 3)).double().flatten()
+        if (found - point).norm() > 1e-4:
+            if (found - point - aside).norm() < 1e-6:
+                raise Mistake("the point that you return is the start")
+            raise Mistake("the point is no fixed point: one step from it leads elsewhere")
+        told.append(expect_number(result[1]))
+        kinds.append((torch.linalg.eigvals(matrix), matrix + 2 * bend * torch.diag(aside)))
+
+    def shares(bound, many=min, cap=1.0, zero=True, values=None):
+        made = []
+        for mu in values or [mu for mu, _ in kinds]:
+            bounds = [bound(1 - one) for one in mu.tolist()]
+            lost = zero and mu.real.max().item() >= 1
+            made.append(0.0 if lost else min(cap, many(bounds)))
+        return made
+
+    def right(away):
+        return 2 * away.real / abs(away) ** 2
+
+    def lead(bounds):
+        return bounds[0]
+
+    leading = [mu[mu.abs().argsort(descending=True)] for mu, _ in kinds]
+    named = {
+        "a share is at most 1, which is the loop as it is": shares(right, cap=9.0),
+        "where a multiplier has a real part of 1 or more no share holds the loop: say 0": shares(
+            right, zero=False
+        ),
+        "each multiplier sets a limit, and the smallest limit decides, not the largest": shares(
+            right, many=max
+        ),
+        "the multiplier that is largest in modulus need not set the smallest limit": shares(
+            right, many=lead, values=leading
+        ),
+        "a pair that turns has another limit: use the real part and the modulus of 1 - mu": shares(
+            lambda away: 2 / (1 + abs(1 - away))
+        ),
+        "half of it: |1 - b + b mu| < 1 gives b < 2 Re(1 - mu) / |1 - mu|^2": shares(
+            lambda away: right(away) / 2
+        ),
+        "these are the multipliers at the start: take them at the point": shares(
+            right, values=[torch.linalg.eigvals(there) for _, there in kinds]
+        ),
+    }
+    wrong = "the point is right, and the share is not: b < 2 Re(1 - mu) / |1 - mu|^2 for every mu"
+    expect_right(told, shares(right), named, wrong, rtol=1e-3)
+    return {"shares": told}
+
+
 EXERCISES = [
     Exercise("05.1", "weights at a gain", solution("05.1"), draw_weights),
     Exercise("05.2", "how did it end?", solution("05.2"), kind_of_end),
     Exercise("05.3", "the radius from products", solution("05.3"), radius),
     Exercise("05.4", "two neighbours", solution("05.4"), leading_exponent),
     Exercise("05.5", "a decay below one", solution("05.5"), decay),
+    Exercise("05.6", "the design, or the draw?", solution("05.6"), design_or_draw),
+    Exercise("05.7", "hold a loop still", solution("05.7"), hold),
 ]
