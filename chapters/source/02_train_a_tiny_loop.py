@@ -562,8 +562,8 @@ plots.mark(picture, whose("02.6"))
 # The shallow twin is the guess and little else. Be sober about the other twin: six layers with
 # weights of their own follow their pointers too. **Measured here**<!-- by decoy-seeds -->, in three
 # trainings of either length: beside a star, beyond the depths of training, the loop is ahead of
-# them, with less than a fifth of the parameters. And they cannot run a seventh layer. Here the loop
-# bought depth without parameters, and a rule that carries further.
+# them, clearly after 800 steps and a little after 1500, with less than a fifth of the parameters.
+# And they cannot run a seventh layer. Here the loop bought depth without parameters, and sooner.
 #
 # ### A trap
 #
