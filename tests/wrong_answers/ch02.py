@@ -125,6 +125,7 @@ def all_the_way(model, optimiser, batch, generator, grad_loops=6, weight=0.5):
 def one_more_loop(model, optimiser, batch, generator, grad_loops=6, weight=0.5):
     x = model.encode(batch.tokens)
     before = ends(model, batch, drawn(generator), grad_loops - 1)[1]
+    before = before if grad_loops > 1 else before.detach()
     z = model.step(before, x)
     return update(model, optimiser, mean_loss(model, z, batch) + weight * relative(before, z))
 
