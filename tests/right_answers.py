@@ -1,7 +1,5 @@
 """Right answers that come in unusual ways, and that a colleague would accept all the same."""
 
-import functools
-
 import numpy
 import torch
 import torch.nn.functional as F
@@ -55,7 +53,6 @@ TENSORS = {"02.2", "02.5"}
 
 
 def in_kind(answer, kind):
-    @functools.wraps(answer)
     def another(*arguments, **keywords):
         return changed(answer(*arguments, **keywords), KINDS[kind])
 

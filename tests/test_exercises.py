@@ -1,6 +1,7 @@
 """`check` never raises in practice mode, says one line, and leaves nothing behind."""
 
 import contextlib
+import importlib
 import random
 import threading
 import time
@@ -90,6 +91,46 @@ def test_an_endless_loop_ends(answer, main_thread, monkeypatch):
         thread.start()
         thread.join(20)
     assert "never ends" in found[0].mistake
+
+
+@pytest.mark.parametrize("main_thread", [True, False])
+def test_an_import_is_waited_for(main_thread, monkeypatch, tmp_path):
+    name = f"a_slow_module_{main_thread}"
+    (tmp_path / f"{name}.py").write_text("import time\n\ntime.sleep(1.5)\nready = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("looplab.course.exercises.judging.SECONDS", 0.3)
+    found = []
+
+    def imports_first(states):
+        assert importlib.import_module(name).ready
+        return find("03.1").reference(states)
+
+    def run():
+        found.append(judge(find("03.1"), imports_first))
+
+    if main_thread:
+        run()
+    else:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(20)
+    assert found[0].kind == "passed", found
+
+
+def test_an_answer_in_another_kind_is_handed_on_in_looplabs():
+    def by_numpy(states):
+        return numpy.linalg.norm(numpy.diff(states.numpy(), axis=0), axis=-1)
+
+    def in_float64(states):
+        return (states.double()[1:] - states[:-1]).norm(dim=-1)
+
+    states = torch.randn(4, 2, 3)
+    for answer in (by_numpy, in_float64):
+        given = check("03.1", answer)
+        assert given.__wrapped__ is answer and whose("03.1") == "yours"
+        torch.testing.assert_close(given(states), find("03.1").reference(states))
+    given = check("04.3", lambda table, layers: torch.tensor(solution("04.3")(table, layers)))
+    assert type(given(torch.rand(6, 6), 2)) is float
 
 
 def test_strict_mode_raises_and_the_seed_changes_the_inputs(monkeypatch):

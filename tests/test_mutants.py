@@ -51,6 +51,7 @@ def test_a_right_answer_passes_in_every_kind(id, kind):
         assert verdict.kind == "passed", verdict
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func's own
 @pytest.mark.parametrize(("id", "answer"), OTHERS)
 @pytest.mark.parametrize("seed", range(4))
 def test_another_right_answer_passes(id, answer, seed):

@@ -9,9 +9,11 @@ import threading
 
 import pytest
 import torch
+from right_answers import RIGHT, in_kind
+from wrong_answers import once_passed
 
 from looplab.course import build
-from looplab.course.exercises import Mistake, ask, exercises, notebook_end, todo
+from looplab.course.exercises import Mistake, ask, exercise, exercises, notebook_end, todo
 from looplab.course.exercises.judge_socket import (
     DTYPES,
     LARGEST,
@@ -62,6 +64,27 @@ def test_a_right_answer_passes_over_the_wire(task, notebook):
     told, verdict = notebook(task.id, lambda *given, **named: task.reference(*given, **named))
     assert verdict.kind == "passed", verdict
     assert told == [f"{task.id} passed: {task.title}"]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch.func's own
+@pytest.mark.parametrize(("id", "answer"), [(i, a) for i, rows in RIGHT.items() for a in rows])
+def test_what_is_right_in_another_way_passes_over_the_wire(id, answer, notebook):
+    _, verdict = notebook(id, answer)
+    assert verdict.kind == "passed", verdict
+
+
+@pytest.mark.parametrize("kind", ["NumPy", "bfloat16", "lists"])
+@pytest.mark.parametrize("id", ["03.1", "03.3", "04.3", "06.1", "06.4"])
+def test_every_kind_of_result_passes_over_the_wire(id, kind, notebook):
+    _, verdict = notebook(id, in_kind(exercise(id).reference, kind))
+    assert verdict.kind == "passed", verdict
+
+
+@pytest.mark.parametrize("id", once_passed.BANK)
+def test_what_once_passed_is_named_over_the_wire(id, notebook):
+    for answer, hint in once_passed.BANK[id]:
+        _, verdict = notebook(id, answer)
+        assert verdict.kind == "not yet" and hint in verdict.mistake, verdict
 
 
 def raising(error):
