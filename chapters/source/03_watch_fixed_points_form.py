@@ -330,9 +330,10 @@ for name, model in (heroes | {mine_is: mine}).items():
 # log axis: the distance shrinks by about the same factor at every loop, so the hero is
 # *contracting*, in each of three trainings. Half of the nodes are within 1 % of their end by loop
 # 5. But the slowest node is another matter: in `hero-1` it takes until loop 29, and its factor is
-# twice that of the median. **Reported:** Huginn-0125 and the retrofitted models reach a fixed point
-# per layer within one or two recurrences; Ouro 1.4B does not (figure 4). Ours takes a few loops
-# more than those.
+# twice that of the median.
+#
+# **Reported:** Huginn-0125 and the retrofitted models reach a fixed point per layer within one or
+# two recurrences; Ouro 1.4B does not (figure 4). Ours takes a few loops more than those.
 #
 # ### Controls
 #
