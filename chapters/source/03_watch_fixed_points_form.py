@@ -328,8 +328,8 @@ for name, model in (heroes | {mine_is: mine}).items():
 # %% [markdown] id="c6-text"
 # **C6, measured here.**<!-- by rate, distance-figure --> The hero's lines are nearly straight on a
 # log axis: the distance shrinks by about the same factor at every loop, so the hero is
-# *contracting*, in each of three trainings. Half of the nodes are within 1 % of their end by loop
-# 5. But the slowest node is another matter: in `hero-1` it takes until loop 29, and its factor is
+# *contracting*, in each of three trainings. By loop 5, half of the nodes are within 1 % of their
+# end. But the slowest node is another matter: in `hero-1` it takes until loop 29, and its factor is
 # twice that of the median.
 #
 # **Reported:** Huginn-0125 and the retrofitted models reach a fixed point per layer within one or

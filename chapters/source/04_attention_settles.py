@@ -72,11 +72,9 @@ try:
 except ValueError as error:  # an attention of your own making, which looplab cannot look into
     mine, mine_is = doubler, "the stand-in for yours"
     print("The doubler stands in:", error)
-on_chain = {
-    name: patterns_of(model, chain, 8).mean(3)[
-        :, :, 0
-    ]  # mean over heads: [loop, layer, query, key]
-    for name, model in {"doubler": doubler, "hero": hero, mine_is: mine}.items()
+models = {"doubler": doubler, "hero": hero, mine_is: mine}
+on_chain = {  # mean over heads: [loop, layer, query, key]
+    name: patterns_of(model, chain, 8).mean(3)[:, :, 0] for name, model in models.items()
 }
 
 # %% [markdown] id="predict"
