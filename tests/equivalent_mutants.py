@@ -17,6 +17,28 @@ SHARES = (
 KIND = "the same numbers in another kind, which a check accepts"
 RULE = "another threshold, or another loop to look at, that tells the six faults apart as well"
 
+STEP = {
+    "(a line earlier or later)  ->  x = model.encode(batch.tokens)": EARLIER,
+    "(a line earlier or later)  ->  optimiser.zero_grad()": EARLIER,
+    "return loss.item()  ->  return loss": KIND,
+    "optimiser.zero_grad()  ->  model.zero_grad()": (
+        "the optimiser has the weights of the model, and no others"
+    ),
+}
+
+AWAY = "away = (states - ends).norm(dim=-1) > 0.01 * size[-1]"
+PAIRS = "ends[:, None] - ends[None]"
+APART = f"apart = ({PAIRS}).norm(dim=-1).amax((0, 1)) / size[-1].mean(0)"
+STEPS = "steps = (states[1:] - states[:-1]).norm(dim=-1) / size[1:]"
+RESTS = "rests = bool(steps[-1].max() < 0.0001)"
+REPORT = (
+    "return {'rests': rests, 'loop': loop if rests else 0, "
+    "'factor': measure.contraction_rate(steps.flatten(1).mean(1)).item(), "
+    "'spread': apart.max().item()}"
+)
+SETTLED = "a loop is asked for only where the state is at rest, and its length with it"
+TWICE = "the axis holds one number, or the same number twice"
+
 # exercise -> {"old line  ->  new line": why it is right as well}
 EQUIVALENT: dict[str, dict[str, str]] = {
     "01.2": {
@@ -57,6 +79,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "return ((last - before).norm(dim=-1) / last.norm(dim=-1)).mean()"
         "  ->  return ((before - last).norm(dim=-1) / last.norm(dim=-1)).mean()": SIGN,
     },
+    "02.6": STEP,
+    "02.7": STEP,
     "03.1": {
         "return (states[1:] - states[:-1]).norm(dim=-1)"
         "  ->  return (states[:-1] - states[1:]).norm(dim=-1)": SIGN,
@@ -89,6 +113,27 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "  ->  return distance.amax((1, 0)) / ends.norm(dim=-1).mean(0)": (
             "the largest over both axes, in whatever order they are named"
         ),
+    },
+    "03.6": {
+        f"(a line earlier or later)  ->  {AWAY}": EARLIER,
+        f"(a line earlier or later)  ->  {APART}": EARLIER,
+        "for _ in range(loops):  ->  for _ in reversed(range(loops)):": COUNTS,
+        f"{RESTS}  ->  rests = steps[-1].max() < 0.0001": KIND,
+        f"{RESTS}  ->  rests = bool(steps[-1].max() <= 0.0001)": EDGE,
+        f"{AWAY}  ->  {AWAY.replace('>', '>=')}": EDGE,
+        f"{AWAY}  ->  {AWAY.replace('states - ends', 'ends - states')}": SIGN,
+        f"{AWAY}  ->  {AWAY.replace('size[-1]', 'size[-2]')}": SETTLED,
+        f"{AWAY}  ->  {AWAY.replace('size[-1]', 'size[-1 - 1]')}": SETTLED,
+        f"{APART}  ->  {APART.replace('.amax((0, 1))', '')}": "the largest is taken at the end",
+        f"{APART}  ->  {APART.replace('(0, 1)', '(1, 0)')}": "two axes, in whatever order",
+        f"{APART}  ->  {APART.replace(PAIRS, 'ends[None] - ends[:, None]')}": SIGN,
+        f"{STEPS}  ->  {STEPS.replace('states[1:] - states[:-1]', 'states[:-1] - states[1:]')}": (
+            SIGN
+        ),
+        "loop = int(away.max()) + 2 if len(away) else 1"
+        "  ->  loop = away.max() + 2 if len(away) else 1": KIND,
+        f"{REPORT}  ->  {REPORT.replace('.mean(1)).item()', '.mean(1))')}": KIND,
+        f"{REPORT}  ->  {REPORT.replace('apart.max().item()', 'apart.max()')}": KIND,
     },
     "04.1": {
         "return (a - b).flatten(-2).norm(dim=-1)"
@@ -130,6 +175,18 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
     },
     "04.5": {"(a line earlier or later)  ->  kept = {}": EARLIER},
+    "04.6": {
+        "(a line earlier or later)  ->  "
+        "node = torch.arange(parents.shape[1]).expand_as(parents)": EARLIER,
+        "(a line earlier or later)  ->  has = torch.ones_like(parents, dtype=torch.bool)": EARLIER,
+        "(a line earlier or later)  ->  looks = []": EARLIER,
+        "(a line earlier or later)  ->  above = parents.gather(1, node)": EARLIER,
+        "for _ in range(most + 1):  ->  for _ in reversed(range(most + 1)):": COUNTS,
+        "index = node[..., None].expand(*weights.shape[:-1], 1)"
+        "  ->  index = node[..., None].expand(*weights.shape[:-1], 2)": TWICE,
+        "weight = weights.gather(-1, index)[..., 0]"
+        "  ->  weight = weights.gather(-1, index)[..., -1]": TWICE,
+    },
     "05.2": {
         "(a line earlier or later)  ->  points = F.normalize(states[-1], dim=-1)": EARLIER,
         "(a line earlier or later)  ->  "
