@@ -450,7 +450,10 @@ print("depth up to which nodes are solved after 1, 2, 3, 4 loops")
 print(f"the law:    {[max(d for d in range(1, 12) if loops_needed(d) <= n) for n in (1, 2, 3, 4)]}")
 print(f"this model: {[reach(row.tolist()) for row in accuracy[:4]]}")
 solved = [loops for loops, row in enumerate(accuracy, 1) if reach(row.tolist()) == 11]
-print(f"depth 11 takes {solved[0] if solved else 'more than 6'} loops;", end=" ")
+nodes = int((test.difficulty == 11).sum())
+print(
+    f"depth 11 (only {nodes} nodes) takes {solved[0] if solved else 'more than 6'} loops;", end=" "
+)
 print(f"you guessed {my_loops_for_depth_11}")
 
 # %% [markdown] id="controls-text"
@@ -558,6 +561,9 @@ plots.mark(picture, whose("02.6"))
 # other, depth 5 still falls short of nine in ten. Nothing forces a trained model to be a textbook,
 # and these came close. So the law did not rest on guesses: *a control earns its place when it
 # surprises you*, and a test earns its place when a shortcut fails it.
+#
+# Compare the two rows in the middle of your own training. Which did the model learn first, the
+# guess or the pointers?
 #
 # The shallow twin is the guess and little else. Be sober about the other twin: six layers with
 # weights of their own follow their pointers too. **Measured here**<!-- by decoy-seeds -->, in three
