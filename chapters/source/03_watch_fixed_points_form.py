@@ -400,8 +400,10 @@ for seed in range(3):
 
 
 def small(value, floor=1e-6):
-    """A number of one digit; below the floor its digits are rounding."""
-    return f"{value:.0e}" if value > floor else f"under {floor:.0e}"
+    """A number in one or two digits; below the floor its digits are rounding."""
+    if value < floor:
+        return f"under {floor:.0e}"
+    return f"{value:.1f}" if value > 0.1 else f"{value:.0e}"
 
 
 print(f"{'':33s}  loops   relative step at the end   least cosine of layers")
