@@ -11,6 +11,7 @@ import ast
 import copy
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import ndiff
@@ -86,13 +87,16 @@ class Mutant:
 def mutants(id: str) -> list[Mutant]:
     """Every mutant of the solution of an exercise, no two alike."""
     code, name = code_of(id)
-    before, seen, found = ast.unparse(code), set(), []
+    before, seen, found, times = ast.unparse(code), set(), [], Counter()
     for changed in _changed(code):
         ast.fix_missing_locations(changed)
         after = ast.unparse(changed)
         if after != before and after not in seen:
             seen.add(after)
-            found.append(Mutant(_difference(before, after), changed, name))
+            line = _difference(before, after)
+            times[line] += 1
+            told = line if times[line] == 1 else f"{line}  ({times[line]})"
+            found.append(Mutant(told, changed, name))
     return found
 
 
@@ -126,8 +130,10 @@ def _difference(before: str, after: str) -> str:
 
 
 def _changed(code: ast.Module) -> Iterator[ast.Module]:
-    """Copies of the code with one thing changed in a function or class."""
+    """Copies of the code with one thing changed; signatures are the stub's, and stay."""
     for at, node in enumerate(ast.walk(code)):
+        if isinstance(node, ast.arguments):
+            continue
         for number in range(len(_changes(node, code))):
             made = copy.deepcopy(code)
             twin = next(one for n, one in enumerate(ast.walk(made)) if n == at)
