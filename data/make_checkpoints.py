@@ -186,8 +186,9 @@ MODELS |= {
     f"{name}-{seed}": replace(
         MODELS[name], about=f"the recipe of {name} with seed {seed}", half=True, seeds=(seed,)
     )
-    for name in ("hero", "root-k1-penalty")
+    for name in ("hero", "root-k1", "root-k1-penalty", "flood")
     for seed in (1, 2)
+    if (name, seed) != ("flood", 1)  # that one is flood-turning
 }
 
 

@@ -27,15 +27,27 @@ def name(orbit):
 
 
 @pytest.mark.parametrize("orbit", FOUND["orbits"], ids=name)
-def test_a_committed_seed_has_its_period(script, orbit):
-    # In float64, and twice as long: until then each path has left its transient behind, whose
-    # length is chance.
-    states = script.run_alone({**orbit, "loops": 2 * orbit["loops"]}, torch.float64)
-    _, period = script.periods(states, script.STRICT)
+def test_a_committed_seed_has_its_period_and_closes(script, orbit):
+    # In float64 and for longer: until then each path has left its transient behind, whose length
+    # is chance.
+    states = script.run_alone({**orbit, "loops": script.CLOSE_AFTER}, torch.float64)
+    _, period = script.periods(states[-128:], script.STRICT)
     wanted = torch.tensor(orbit["period of each token"])
     on_it = wanted == orbit["period"]
     assert on_it.sum() == orbit["on it"] > 0
     assert torch.equal(period[on_it], wanted[on_it])
+    assert script.way_back(states, orbit) < script.CLOSED
+
+
+@pytest.mark.parametrize("orbit", FOUND["decoys"], ids=name)
+def test_a_decoy_passes_the_usual_test_and_does_not_close(script, orbit):
+    states = script.run_alone({**orbit, "loops": script.CLOSE_AFTER}, torch.float64)
+    token = orbit["period of each token"].index(orbit["period"])
+    _, period = script.periods(states[:128, token], script.STRICT)
+    assert period == orbit["period"]
+    assert script.way_back(states, orbit) > 1e-5
+    rests = orbit["one period apart"]["24000"] < script.CLOSED
+    assert rests == (orbit["what it is"] == "a slow spiral")
 
 
 def test_the_chapter_has_its_periods():
