@@ -926,6 +926,13 @@ plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends)
 # before you call a loop at rest. With the division it does rest.
 #
 # What decides this is the subject of chapter 05. Send your line to a friend, and let them guess.
+#
+# ### An open question (no check)
+#
+# Your `MyBlock` is pre-norm. Move its norms behind the sums, as in `z = norm1(z + ...)`, and draw
+# the figure of your model again. Does the loop rest sooner, later, or not at all? Change the mix
+# from half and half to nine tenths state and one tenth input. Which of the two changes mattered
+# more, and for more than one seed? Write down your guess first.
 
 # %% [markdown] id="interpret"
 # ## Interpret
