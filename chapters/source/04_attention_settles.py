@@ -155,7 +155,7 @@ three = FrameStepper(
     ticks=([*depths, "", *depths, "", *depths], depths),
     unit="weight",
 )
-three.film_strip(loops=(1, 2, 4, 8))
+three.film_strip(loops=(1, 8))
 
 # %% id="hero-stepper"
 three
