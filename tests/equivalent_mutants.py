@@ -20,6 +20,7 @@ SHARES = (
     "for d in range(int(depth.max()) + 1)])  ->  "
 )
 KIND = "the same numbers in another kind, which a check accepts"
+OWN = "another rule that is right often enough and earlier than the table's, as the card asks"
 RULE = "another threshold, or another loop to look at, that tells the six faults apart as well"
 
 STEP = {
@@ -43,6 +44,17 @@ REPORT = (
 )
 SETTLED = "a loop is asked for only where the state is at rest, and its length with it"
 TWICE = "the axis holds one number, or the same number twice"
+
+TOTALS = "return (rests[0].sum().item(), rests[1].sum().item(), chance.item())  ->  "
+BOTH, FLIPPED = "('cycle', 'degenerate')", "('degenerate', 'cycle')"
+ENDED = (
+    f"rests = torch.tensor([[sum((ended(design, gain, seed) in {BOTH} for gain in gains)) "
+    "for seed in seeds] for design in (first, second)])"
+)
+JACOBIAN = "jacobian = torch.autograd.functional.jacobian(step, point, vectorize=True)"
+POINT = "point = measure.stability.solve(step, start, 'broyden', 1e-09, 600).point"
+FASTER = "the same matrix, a row at a time"
+SOLVED = "the solver comes to the same point, far within these limits"
 
 # exercise -> {"old line  ->  new line": why it is right as well}
 EQUIVALENT: dict[str, dict[str, str]] = {
@@ -221,6 +233,39 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "the neighbour is on the other side, and its distance grows alike"
         ),
     },
+    "05.6": {
+        "(a line earlier or later)  ->  "
+        "signs = torch.tensor(list(product((1, -1), repeat=len(seeds))))": EARLIER,
+        "lead = rests[0] - rests[1]  ->  lead = rests[1] - rests[0]": (
+            "how far apart two totals are does not know which comes first"
+        ),
+        f"{TOTALS}return (rests[0].sum(), rests[1].sum().item(), chance.item())": KIND,
+        f"{TOTALS}return (rests[0].sum().item(), rests[1].sum(), chance.item())": KIND,
+        f"{TOTALS}return (rests[0].sum().item(), rests[1].sum().item(), chance)": KIND,
+        "apart = (signs * lead).sum(-1).abs()  ->  apart = (signs * lead).sum(1).abs()": (
+            "the table of swaps has two axes"
+        ),
+        "signs = torch.tensor(list(product((1, -1), repeat=len(seeds))))"
+        "  ->  signs = torch.tensor(list(product((-1, 1), repeat=len(seeds))))": (
+            "all ways to swap, in another order"
+        ),
+        f"{ENDED}  ->  {ENDED.replace(BOTH, FLIPPED)}": "two words, in whatever order",
+    },
+    "05.7": {
+        f"(a line earlier or later)  ->  {JACOBIAN}": EARLIER,
+        "(a line earlier or later)  ->  limits = 2 * away.real / away.abs().square()": EARLIER,
+        f"{JACOBIAN}  ->  {JACOBIAN.replace(', vectorize=True', '')}": FASTER,
+        f"{JACOBIAN}  ->  {JACOBIAN.replace('True', 'False')}": FASTER,
+        f"{POINT}  ->  {POINT.replace('1e-09', '2e-09')}": SOLVED,
+        f"{POINT}  ->  {POINT.replace('1e-09', '5e-10')}": SOLVED,
+        f"{POINT}  ->  {POINT.replace('600', '601')}": SOLVED,
+        f"{POINT}  ->  {POINT.replace('600', '599')}": SOLVED,
+        "return (point, min(1.0, limits.min().item()))"
+        "  ->  return (point, min(1.0, limits.min()))": KIND,
+        "return (point, min(1.0, limits.min().item()))"
+        "  ->  return (point, min(limits.min().item(), 1.0))": "the smaller of two in any order",
+        "if (away.real <= 0).any():  ->  if (away.real < 0).any():": EDGE,
+    },
     "06.1": {
         "(a line earlier or later)  ->  before = states[-quarter - lag:-lag]": EARLIER,
         "return (now - before).norm(dim=-1).amax(0) <= tolerance * now.norm(dim=-1).mean(0)"
@@ -280,6 +325,38 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "  ->  return 'reset' if late.min() < 0.05 / late.max() else 'gain'",
         ),
         RULE,
+    )
+    | dict.fromkeys(
+        (
+            "(a line earlier or later)  ->  if apart[-1] < 0.01 * apart[0]: | return 'no input'",
+            "(a line earlier or later)  ->  if length[-1] > 1.5 * length[0]: | return 'no norms'",
+            "(a line earlier or later)  ->  late = step[-16:]",
+        ),
+        EARLIER,
+    ),
+    "06.6": {
+        "(a line earlier or later)  ->  same = (answers[1:] == answers[:-1]).all(-1)": EARLIER,
+        "(a line earlier or later)  ->  wet = answers[3:] == 1": EARLIER,
+        "loops = len(answers)  ->  loops = len(step)": "all three have as many loops",
+        "loops = len(answers)  ->  loops = len(kl)": "all three have as many loops",
+        "return torch.minimum(wet_at, calm_at[:, None])"
+        "  ->  return torch.minimum(calm_at[:, None], wet_at)": "the smaller of two in any order",
+    }
+    | dict.fromkeys(
+        (
+            "calm = same[2:]  ->  calm = same[1:]",
+            "calm = same[2:]  ->  calm = same[:]",
+            "calm_at = torch.where(calm.any(0), calm.long().argmax(0) + 4, loops)"
+            "  ->  calm_at = torch.where(calm.any(0), calm.long().argmax(0) + 5, loops)",
+            "wet_at = torch.where(wet.any(0), wet.long().argmax(0) + 4, loops)"
+            "  ->  wet_at = torch.where(wet.any(0), wet.long().argmax(0) + 5, loops)",
+            "wet = answers[3:] == 1  ->  wet = answers[3:] == 2",
+            "wet = answers[3:] == 1  ->  wet = step[3:] == 1",
+            "wet = answers[3:] == 1  ->  wet = kl[3:] == 1",
+            "wet = answers[3:] == 1  ->  wet = answers[2:] == 1",
+            "wet = answers[3:] == 1  ->  wet = answers[:] == 1",
+        ),
+        OWN,
     ),
     "10.3": {
         "return torch.cat((head[..., 0::2], head[..., 1::2]), dim=-1)"

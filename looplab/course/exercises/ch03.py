@@ -278,11 +278,13 @@ def _loops(seed):
     turning[1, 2, 5] += 6e-4 * size
     loops["turns"] = (turn, one, turning, 60)
     # Its last steps are just small enough beside the state, and one loop before they were not.
-    path = point + (far - point) * 0.8 ** torch.arange(60.0)[:, None, None, None]  # from loop 0
+    # All channels move alike, so that no single one is nearly all of a step.
+    even = point + 0.3 * size * noise.norm(dim=-1, keepdim=True) / 6**0.5 * noise.sign()
+    path = point + (even - point) * 0.8 ** torch.arange(60.0)[:, None, None, None]  # from loop 0
     steps = (path[1:] - path[:-1]).norm(dim=-1) / path[1:].norm(dim=-1)
     enough = int((steps.flatten(1).amax(1) < 1e-4).nonzero()[0]) + 1
-    loops["creeps"] = (0.8 * eye, one, far, enough)
-    loops["creeps still"] = (0.8 * eye, one, far, enough - 1)
+    loops["creeps"] = (0.8 * eye, one, even, enough)
+    loops["creeps still"] = (0.8 * eye, one, even, enough - 1)
     # From far away, stopped in full flight.
     flying = 3 * point + 0.3 * size * noise
     loops["is stopped"] = (uniform(0.68, 0.75) * eye, one, flying, 8)
@@ -292,6 +294,8 @@ def _loops(seed):
     which = torch.tensor([[1, 1, 1], [0, 0, 1], [2, 1, 1], [1, 1, 1]])  # [start, token]
     starts = ends[which] * (1 + 0.2 * noise.abs())
     loops["has three ends"] = (fast * eye, ends, starts, 60)
+    # Its first states are more than twice as long as its last.
+    loops["comes from afar"] = (uniform(0.68, 0.75) * eye, one, flying, 60)
     return loops
 
 

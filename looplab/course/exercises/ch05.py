@@ -555,6 +555,12 @@ def design_or_draw(answer, seed):
             "the other design may lead as well: compare how far apart they are, without the sign": (
                 _chances(tables, lambda lead, seen: lead >= seen)
             ),
+            "the second design may lead as well: how far apart they really are has no sign": (
+                _chances(tables, lambda lead, seen: abs(lead) >= seen)
+            ),
+            "with each seed take by how much the first design leads, and not the sum of both": (
+                _chances(tables, both=True)
+            ),
             "you swap single runs; all gains of a seed are the same dice: swap whole seeds": (
                 _chances(tables, single=True)
             ),
@@ -616,12 +622,13 @@ def _rests(tables, words=REST):
     return [[sum(map(sum, runs)) for runs in _by_seed(table, words)] for table in tables]
 
 
-def _chances(tables, far=lambda lead, seen: abs(lead) >= abs(seen), single=False):
+def _chances(tables, far=lambda lead, seen: abs(lead) >= abs(seen), single=False, both=False):
     made = []
     for table in tables:
         one, other = _by_seed(table)
         leads = [
-            [a - b for a, b in zip(*pair, strict=True)] for pair in zip(one, other, strict=True)
+            [a + b if both else a - b for a, b in zip(*pair, strict=True)]
+            for pair in zip(one, other, strict=True)
         ]
         leads = [lead for seed in leads for lead in seed] if single else [*map(sum, leads)]
         swaps = product((1, -1), repeat=len(leads))
