@@ -39,7 +39,7 @@ def floorplan(patterns: MeanPatterns, sequence: int = 0) -> Picture:
     columns = loops + (len(prelude) > 0) + (len(coda) > 0)
     scale = min(1.0, 14 / columns)  # inches for a pattern; the sheet stays narrower than 16
     with drawing(1.6 + scale * columns, 0.9 + scale * rows) as (figure, axes):
-        shade = {"cmap": "cividis", "norm": PowerNorm(0.5, 0, 1)}
+        shade = {"cmap": "Blues", "norm": PowerNorm(0.5, 0, 1)}
         first = 1 if len(prelude) else 0
         for loop in range(loops):
             image = _column(axes, first + loop, core[loop], shade)
