@@ -56,7 +56,7 @@ class GraderEnd:
 
     def __init__(self, folder: Path, chapter: str, seed: int):
         self.server, self.address = listen(folder)
-        self.tasks = {task.id: task for task in exercises(chapter)}
+        self.tasks = {task.id: task for task in exercises(chapter[:2])}
         self.seed = seed
         self.verdicts: dict[str, Verdict] = {}
         # Probes and what they send along are not in the learner's looplab, so they go by value.
