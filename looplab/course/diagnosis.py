@@ -262,6 +262,7 @@ def _strip(cases: list[Signs]) -> plots.Picture:
         rows=len(CURVES),
         squeeze=False,
         sharex=True,
+        sharey="row",
     ) as (figure, grid):
         for column, signs in enumerate(cases):
             for number in range(len(CURVES)):
