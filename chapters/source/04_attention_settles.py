@@ -146,7 +146,9 @@ print("depths 0 to 11 name the root from loop", *first.tolist(), "on")
 # From loop 5 on all nodes but the deepest look at the root. One chain is one case. Build 6 counts
 # hundreds, in three trainings.
 #
-# Now your own (its last layer). Does it jump as the doubler does, and where does it stop?
+# Now your own (its last layer). Does it jump as the doubler does, and where does it stop? Below it
+# the hero in its first loop and in a late one, its three layers side by side; columns are the
+# depths looked at, as before.
 
 # %% id="my-strip"
 my_layer = on_chain[mine_is][:, -1]
@@ -154,10 +156,6 @@ my_looks = FrameStepper(
     my_layer, title=f"Attention on a chain: {mine_is}", captions=in_words(my_layer), **drawn
 )
 my_looks.film_strip(loops=(1, 2, 3, 4, 6))
-
-# %% [markdown] id="hero-intro"
-# And the hero, its three layers side by side, in its first loop and in a late one; columns are the
-# depths looked at, as before.
 
 # %% id="hero-strip"
 gap = torch.zeros(8, 12, 2)  # white, between two layers
@@ -804,8 +802,7 @@ looks_up = check("04.6", looks_up)
 # </details>
 #
 # [Solution](solved/04_attention_settles.ipynb)
-
-# %% [markdown] id="looks-intro"
+#
 # The root is the one ancestor that everybody wants in the end. We count it apart: first the
 # ancestors that are no roots (to the function the root's child passes as a root), then the root.
 
