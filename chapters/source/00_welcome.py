@@ -314,7 +314,7 @@ plots.mark(picture, whose("00.2"))
 #
 # **Little time?**
 #
-# - *One hour:* chapter 03. It stands on its own.
+# - *An hour and a half:* chapter 03. It stands on its own.
 # - *An afternoon:* 01, 02, 03, in this order: you write a looped model, train it, and look inside.
 # - *You know transformers well:* skim the text of 01; in 02 find the law of the staircase (02.4), in
 #   03 rotate the loop (03.4); then 05.
