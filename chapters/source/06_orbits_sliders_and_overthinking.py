@@ -439,7 +439,7 @@ labels = FrameStepper(
     first=first,
     axes=("token", "forest"),
 )
-labels.film_strip(loops=(32, 128, 256, 384))
+labels.film_strip(loops=(32, 128, 384))
 
 # %% id="limit-slider"
 labels
