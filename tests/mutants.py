@@ -11,6 +11,7 @@ import ast
 import copy
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ def mutants(id: str) -> list[Mutant]:
 
 def passes(id: str, mutant: Mutant, seed: int) -> bool:
     try:
-        answer = run(id, _ending(mutant.code), mutant.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python, about what a mutant looks like
+            answer = run(id, _ending(mutant.code), mutant.name)
     except Exception:
         return False
     return judge(exercise(id), answer, seed).kind == "passed"
