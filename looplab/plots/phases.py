@@ -26,7 +26,7 @@ class Phase:
 # From rest to none; the order of the tiles in a cell.
 PHASES = {
     "cycle": Phase(PALETTE[0], "o", "white", "rests, every layer on a point of its own"),
-    "degenerate": Phase(PALETTE[5], "_", "black", "rests, all layers on one point"),
+    "degenerate": Phase(PALETTE[5], "_", "black", "all layers on one point, which may still move"),
     "orbit": Phase(PALETTE[2], "D", "white", "comes back after several loops"),
     "no rest": Phase(PALETTE[4], "x", "black", "neither rests nor comes back"),
     "moving": Phase(PALETTE[4], "x", "black", "does not rest"),
@@ -61,7 +61,7 @@ def phase_diagram(outcomes: Sequence) -> Picture:
     """How stacks end, as tiles: one for each draw, coloured and marked by its kind.
 
     outcomes: what `grid.grid` returns. A cell is one setting and holds a tile for each of its
-    seeds, so that a cell of one colour is sure and a striped one is not. With cores of one size:
+    seeds, so that a cell of one colour is sure and a mixed one is not. With cores of one size:
     a panel for each norm, gain across and injection down. With several: a panel for each norm and
     injection, gain across and the layers in the core down. Raises ValueError as `phase_counts`.
 
