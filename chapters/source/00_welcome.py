@@ -73,10 +73,10 @@ print(f"a star of five:   {star} <- {', '.join(str(n) for n in parent if n not i
 # ## Predict
 #
 # The node at the end of the chain is six steps from its root, and no token tells more than one of
-# them. The star is there to mislead: five of the twelve tokens name its root, two the chain's. After
-# how many loops will the model name the right root for the end of the chain? Change the number
-# below *before you scroll on*, press Shift+Enter, and do not worry: there is no mark for it. Having
-# guessed is what makes the answer stick.
+# them. The star is there to mislead: five of the twelve tokens name its root, two the chain's.
+# After how many loops will the model name the right root for the end of the chain? Change the
+# number below *before you scroll on*, press Shift+Enter, and do not worry: there is no mark for it.
+# Having guessed is what makes the answer stick.
 
 # %% id="predict-cell"
 my_loops = 6  # your guess
@@ -118,8 +118,8 @@ microscope
 #    numbers; you see the plane in which it moves most.
 # 2. **How far from its end.** A *fixed point* is a state that another loop does not change. The
 #    last loop stands for it, and the curve is each layer's distance to it, in units of its length.
-#    One division down is ten times nearer. (At the last loop itself it must be zero, so the last few
-#    loops say nothing.)
+#    One division down is ten times nearer. (At the last loop itself it must be zero, so the last
+#    few loops say nothing.)
 # 3. **What it would answer**: the forest.
 # 4. **Where it looks.** Tokens meet in *attention*: each one takes in a weighted sum of what all
 #    tokens hold, its own too. A row has the weights of one token, darker for more. The menus choose
@@ -156,7 +156,7 @@ print(f"from layer to layer it moves by {100 * apart.min():.0f} to {100 * apart.
 # We *chose* this forest: not in every one does the colour run so slowly. Here are 512 others, drawn
 # at random, and a control beside the hero: its *shallow twin* has three layers of the same kind,
 # and was trained to do the task in a single pass. No chain in the training of either had more than
-# six nodes. There are two roots to choose from, so a blind guess between them is right in 50 %.
+# six nodes. Who only guesses between the two roots is right in 50 %.
 
 # %% id="control"
 models = {f"hero, training {n + 1}": name for n, name in enumerate(("hero", "hero-1", "hero-2"))}
@@ -178,11 +178,11 @@ for length in (7, 9):
 
 # %% [markdown] id="control-text"
 # **Measured here**,<!-- by control --> three trainings of the hero and one of the twin. After one
-# loop the hero is mostly misled: on chains of seven it names the right root in 14 to 21 %, far below
-# a guess. More loops undo that, up to about eight: 84 to 94 %. On chains of nine it ends even
-# better, with a smaller star to mislead it. The twin is no fool: it was trained to do all in one
-# pass, and names 80 % at seven. But at nine it names 61 %, and looping it all the same, which nobody
-# trained it for, does not help.
+# loop the hero is mostly wrong: on chains of seven it names the right root in 14 to 21 %. More
+# loops help, up to about eight: 84 to 94 %. On chains of nine it ends even better, and this table
+# does not say why. The twin is no fool: it was trained to do all in one pass, and names 80 % at
+# seven. But at nine it names 61 %, and looping it all the same, which nobody trained it for, does
+# not help.
 
 # %% [markdown] id="ex1-card"
 # ## Your first exercise, wrongly first
@@ -296,7 +296,7 @@ for depth in range(1, 7):
     settled = [loop for loop in found if loop is not None]
     needed[f"{depth} from the root"] = sum(settled) / len(settled)
 print(f"64 other chains of seven: {never} of {64 * 6} nodes are wrong after 32 loops")
-picture = plots.bars(needed, "right from loop (mean of those that are)")
+picture = plots.bars(needed, "first loop of the lasting right answer, mean")
 plots.mark(picture, whose("00.2"))
 
 # %% [markdown] id="right-text"
@@ -314,10 +314,10 @@ plots.mark(picture, whose("00.2"))
 #
 # **Little time?**
 #
-# - *An hour and a half:* chapter 03. It stands on its own.
+# - *An hour and a half:* chapter 03. It can be read first, and says where it uses 01 or 02.
 # - *An afternoon:* 01, 02, 03, in this order: you write a looped model, train it, and look inside.
-# - *You know transformers well:* skim the text of 01; in 02 find the law of the staircase (02.4), in
-#   03 rotate the loop (03.4); then 05.
+# - *You know transformers well:* skim the text of 01; in 02 find the law of the staircase (02.4),
+#   in 03 rotate the loop (03.4); then 05.
 # - *You have a model of your own to look into:* 03 for the measurements, 06 for what can go wrong
 #   with them, then 10.
 

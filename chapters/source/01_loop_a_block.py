@@ -59,10 +59,10 @@ from looplab.widgets import PlaneStepper
 # ## Predict
 #
 # Three transformer layers with a norm before and behind each part, their weights drawn from a
-# normal distribution as large as is usual. Twelve random tokens. The state starts as random numbers
-# and runs through the three layers, then through the same three again, many times over; at the
-# start of each pass it is mixed half and half with the input. Nobody has trained anything. What
-# does the state of a token do in the end?
+# normal distribution of standard deviation $1/\sqrt{\text{inputs}}$. Twelve random tokens. The
+# state starts as random numbers and runs through the three layers, then through the same three
+# again, many times over; at the start of each pass it is mixed half and half with the input. Nobody
+# has trained anything. What does the state of a token do in the end?
 #
 # - `"explodes"`: it grows and grows;
 # - `"wanders"`: it never comes back to where it was;
@@ -249,8 +249,8 @@ plots.mark(picture, whose("01.2"))
 # %% [markdown] id="own-stack-text"
 # **Measured here**,<!-- by own-stack --> one draw: twenty lines, weights as PyTorch happens to draw
 # them, and the steps shrink, after a quick beginning by a nearly constant factor, down to rounding.
-# Is it the real thing? We put looplab's own layers into your loop, and compare with looplab's
-# model.
+# Is your loop the real thing? We put looplab's own layers into it, and compare with looplab's
+# model. (Your block was tested by the check of 01.1.)
 
 # %% id="same-as-library"
 config = LoopedConfig(
@@ -360,7 +360,7 @@ rack = {
 sketch.rack(rack)
 
 # %% id="rack-count"
-print("                layers run   weights in them   multiplications and additions, millions")
+print("                layers run   weights in them   operations of their matrices, millions")
 for name, each in rack.items():
     twin = LoopedTransformer(each)
     passes = [twin.cores[0 if each.tied else loop] for loop in range(each.loops)]
@@ -476,7 +476,7 @@ def shares(share, seed, fan_in=False):
     other = LoopedTransformer(config)
     with torch.no_grad():
         for linear in (part for part in other.cores.modules() if isinstance(part, nn.Linear)):
-            if fan_in:  # as PyTorch's modules are drawn, about; looplab's branches start small
+            if fan_in:  # PyTorch's modules have 1/sqrt(3) of it; looplab's branches start small
                 nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
         eye = torch.eye(config.width)
         mix_of_both = torch.cat((share * eye, (1 - share) * eye), dim=1)
@@ -746,16 +746,51 @@ opening.film_strip(frames=(1, 2, 6, 12, 18))
 # %% id="scale-slider"
 opening
 
+
+# %% id="whose-outputs"
+def outputs(model):
+    """The matrices that write into the state."""
+    layers = model.cores[0].layers
+    return [matrix for layer in layers for matrix in (layer.attn.out.weight, layer.mlp.down.weight)]
+
+
+def with_outputs(model, matrices):
+    for there, matrix in zip(outputs(model), matrices, strict=True):
+        there.copy_(matrix)
+    return model
+
+
+def shuffled(matrix, seed):
+    """The same numbers in other places: the same standard deviation, and no structure."""
+    order = torch.randperm(matrix.numel(), generator=torch.Generator().manual_seed(seed))
+    return matrix.flatten()[order].view_as(matrix)
+
+
+rows = {"the hero": [hero]}
+rows["the hero, its outputs shuffled"] = [
+    with_outputs(checkpoints.load("hero"), [shuffled(one, seed) for one in outputs(hero)])
+    for seed in range(3)
+]
+rows["untrained, with the hero's outputs"] = [
+    with_outputs(redrawn(seed), outputs(hero)) for seed in range(3)
+]
+for name, row in rows.items():
+    cosines = (settled(each, forests.tokens[:8])[2] for each in row)
+    print(f"{name:36s} least cosine", *(f"{cosine:.2f}" for cosine in cosines))
+
 # %% [markdown] id="scale-text"
 # Move the slider: the scale of these matrices alone opens the triangle.
 # **Measured here:**<!-- by scale-measure --> with outputs of standard deviation 0.02 the least
 # cosine is 0.99 in all three draws; with 0.18, between 0.60 and 0.74. Nothing was learned on
 # the way. When somebody shows you layers that stand apart, ask how their weights were drawn.
 #
-# Then what of the hero? Its outputs have 0.07 and 0.04, and its least cosine is 0.67.
-# **Measured here:**<!-- by control, scale-measure --> untrained models of that scale are at 0.94
-# and more. So its tour *is* wider than the scale of its outputs explains: training opened it, with
-# the other matrices. You only know this because you had the control.
+# Then what of the hero? **Measured here:**<!-- by control, whose-outputs --> its outputs have 0.07
+# and 0.04, between the third and the fifth line of the table, and yet it stands at 0.67. Two
+# controls look for the reason (printed above). Shuffle the numbers inside its output projections,
+# so that the scale stays and no structure does: it falls back to 0.90. Give its output projections
+# to untrained models: they stand at 0.86 to 0.95. So its tour *is* wider than scale explains, and
+# neither part alone explains it: training fitted the matrices that write to those that read. You
+# only know this because you had the controls.
 #
 # A closed tour tells you that a loop has come to rest and that its layers still act. It does not
 # tell you that they do something useful. This is why the twins have a third companion throughout
@@ -774,8 +809,8 @@ opening
 # - `readout`: norm the state, and map it to one *logit* for each of the 12 labels.
 #
 # One block is enough, and 32 numbers in a state. All has to stand in this one cell, because it
-# travels with you: use nothing but `torch`, `nn` and `F`. What is still missing is an attribute
-# `blocks`, an `nn.ModuleList` of the layers that a pass runs, so that the instruments find them.
+# travels with you: use nothing but `torch`, `nn` and `F`. Besides the three methods it needs an
+# attribute `blocks`, an `nn.ModuleList` of the layers that a pass runs: the instruments look there.
 #
 # One piece of advice, which is not checked: let the two matrices that write into the state (the
 # attention's `out_proj`, and the second one of the MLP) start with a standard deviation of 0.02. In
@@ -980,7 +1015,8 @@ plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends)
 # - A loop is a block, applied to its own output and to the same input again. Everything else in
 #   this course is about what the block does with that chance.
 # - Sharing weights is a statement about *storage* and *gradient*, not about compute: the unrolled
-#   twin does the same arithmetic, and its gradients, added up, are the loop's.
+#   twin does as much arithmetic, and if its weights are copies, its gradients, added up, are the
+#   loop's.
 # - Rest, and even a cycle, come with architecture and size of weights. Look for what training adds.
 # - Whatever maps a state and an input to a state can be looped, and few lines decide whether it
 #   rests.

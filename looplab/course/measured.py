@@ -17,7 +17,8 @@ LABEL = re.compile(
 NUMBER = re.compile(
     r"(?<![\w.])(?P<number>\d*\.\d+(?:e-?\d+)?|\d+e-?\d+|\d+(?=\s?%))(?P<percent>\s?%)?"
 )
-PAPER = re.compile(r"arXiv\s+\d+\.\d+|\$[^$]*\$|\]\([^)]*\)|`[^`]*`")
+# Numbers that nothing measures: papers, formulas, links, code, and exercises such as 01.1.
+PAPER = re.compile(r"arXiv\s+\d+\.\d+|\$[^$]*\$|\]\([^)]*\)|`[^`]*`|\b0\d\.\d\b")
 LONGEST = 220  # characters of a cell's output that the table shows
 
 
