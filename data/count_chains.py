@@ -5,8 +5,9 @@
 Three tests: random forests deeper than those of training, on which a guess is often right; two
 equal chains; a chain beside a star. Every model is trained again by the recipe of
 data/make_checkpoints.py: only seed 0 is published, and a comparison that rests on one training run
-is one data point. Two recipes more are none of a published model: gradient through two loops only,
-and an unrolled twin trained as long as root-k1-long.
+is one data point. Three recipes more are none of a published model: gradient through two loops
+only, for as many steps as root-k1 and as root-k1-long, and an unrolled twin with as many as the
+latter. Of root-k1-long the wrong answers are counted too: which ancestor do they name?
 """
 
 import json
@@ -28,6 +29,7 @@ TESTS = {
     "two chains": tasks.two_chains,
     "chain and star": tasks.chain_and_star,
 }
+ASKED = ("root-k1-long",)  # whose answers are counted by the ancestor that they name
 
 
 def generator():
@@ -46,6 +48,7 @@ PLANS = {
     "root-k1-long": of("root-k1-long"),
     "root-k1-penalty": of("root-k1-penalty"),
     "root-k1-cut": of("root-k1", grad_loops=2),
+    "root-k1-cut-long": of("root-k1-long", grad_loops=2),
     "root-k1-unrolled": of("root-k1-unrolled"),
     "root-k1-unrolled-long": of("root-k1-unrolled", steps=1500),
     "root-k1-shallow": of("root-k1-shallow"),
@@ -63,6 +66,23 @@ def count(model):
     return result
 
 
+def ancestors(model, depth=9):
+    """Share of answers at `depth` that name the ancestor 0, 1, ... steps up: {loop: [steps]}."""
+    batch = tasks.chain_and_star(ITEMS, generator())
+    own, up = batch.tokens.unbind(-1)
+    parent = torch.empty_like(own).scatter(1, own, up)  # [batch, label]
+    asked, named = batch.difficulty == depth, [own]
+    while len(named) <= depth:
+        named.append(parent.gather(1, named[-1]))
+    with torch.no_grad():
+        out = model(batch.tokens, model.config.loops, every_loop=True)
+        answers = model.readout(out.loop_states).argmax(-1)  # [loop, batch, token]
+    return {
+        str(loop): [round((given == one)[asked].float().mean().item(), 3) for one in named]
+        for loop, given in enumerate(answers, 1)
+    }
+
+
 def main(names):
     for name in names or PLANS:
         seeds = {}
@@ -70,6 +90,8 @@ def main(names):
             with use_threads(1):
                 model, _ = make_checkpoints.run(PLANS[name], seed)
                 seeds[str(seed)] = count(model)
+                if name in ASKED:
+                    seeds[str(seed)]["ancestors"] = ancestors(model)
             print(name, seed, seeds[str(seed)]["chain and star"], flush=True)
         known = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
         OUT.write_text(as_text(known | {name: seeds}), encoding="utf-8")
@@ -78,7 +100,7 @@ def main(names):
 def as_text(counts):
     """JSON with one line for each model, seed and test."""
     text = json.dumps(counts, indent=1)
-    for test in TESTS:  # a test's table is told on one line
+    for test in (*TESTS, "ancestors"):  # a test's table is told on one line
         head, *rest = text.split(f'"{test}": ')
         for n, part in enumerate(rest):
             table, end = json.JSONDecoder().raw_decode(part)

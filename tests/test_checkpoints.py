@@ -59,6 +59,20 @@ def test_counts_of_chains_are_those_of_the_published_models(count_chains, test):
         assert ((now - said).abs() <= 3.1 / nodes + 0.0006).all(), name
 
 
+def test_counts_of_ancestors_are_those_of_the_published_models(count_chains):
+    counted = json.loads((DATA / "chains.json").read_text(encoding="utf-8"))
+    assert {name for name, seeds in counted.items() if "ancestors" in seeds["0"]} == set(
+        count_chains.ASKED
+    )
+    batch = count_chains.TESTS["chain and star"](count_chains.ITEMS, count_chains.generator())
+    nodes = (batch.difficulty == 9).sum()
+    for name in count_chains.ASKED:
+        now, said = count_chains.ancestors(checkpoints.load(name)), counted[name]["0"]["ancestors"]
+        assert now.keys() == said.keys()
+        for loop, row in now.items():
+            assert row == pytest.approx(said[loop], abs=3.1 / nodes + 0.0006), (name, loop)
+
+
 def test_names_and_damage_are_reported(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no checkpoint 'her': known are .*hero"):
         checkpoints.load("her")
