@@ -4,6 +4,8 @@ Several answers share a submission, beside a right one: that is cheaper, and it 
 has to take apart.
 """
 
+from dataclasses import replace
+
 import nbformat
 import pytest
 from classroom import QUICK, RIGHT, SOLVED, submission
@@ -163,7 +165,9 @@ if isolation.available():
 def test_a_hostile_answer_gets_a_truthful_row_and_spoils_no_other(name, tmp_path):
     answers = SUBMISSIONS[name]
     file = submission(tmp_path / "x.ipynb", {e: answer for e, (answer, *_) in answers.items()})
-    rows = {row.exercise: row for row in grade(file, limits=QUICK).rows}
+    # On a busy machine a check stops an endless answer after 20 seconds, before the cell ends.
+    limits = replace(QUICK, cell=24) if name == "fakes" else QUICK
+    rows = {row.exercise: row for row in grade(file, limits=limits).rows}
     told = "\n".join(map(str, rows.values()))
     print(told)
     for exercise, (_, result, why, kind) in answers.items():
