@@ -99,7 +99,7 @@ def test_every_file_has_a_row_in_the_gradebook(classroom):
     rows = table_of(classroom[0] / "r.csv")
     assert set(rows) == {ADA, "slow", "stub", "torn", "group b"}
     ada = rows[ADA]
-    assert (ada["points"], ada["out of"], ada["chapter"]) == ("2", "7", "03")
+    assert (ada["points"], ada["out of"], ada["chapter"]) == ("2", "8", "03")
     assert "03.2: you measured from the last state" in ada["remarks"]
     assert rows["stub"]["03.1"] == "not attempted"
     assert "cannot be read as a notebook" in rows["torn"]["remarks"]
@@ -320,7 +320,7 @@ def test_a_grader_that_fails_says_so_and_grades_on(tmp_path, monkeypatch, capsys
     assert command.main([str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert "This run was not sound: the grader failed: no memory" in said
-    assert "b.ipynb: b, chapter 03, 0 of 5" in said
+    assert "b.ipynb: b, chapter 03, 0 of 6" in said
 
 
 def test_own_answers_that_fail_make_a_run_unsound(tmp_path, monkeypatch):
