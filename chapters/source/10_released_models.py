@@ -124,10 +124,10 @@ for check_ in verify.verify(models[next(iter(models))], tokens[:1]):
 # %% [markdown] id="predict"
 # ## Predict
 #
-# Chapter 05 tried random weights: with injection, a loop with Huginn's norms or with norms in front
-# of the branches came to rest. Ouro has no injection and norms at the end of every loop. Which of
-# the three *trained* miniatures will be at rest, say move by less than one part in ten thousand,
-# after 64 loops? Write down your guess.
+# Chapter 05 tried random weights, and most designs rested with some seeds and not with others. The
+# paper **reports** that Huginn and the retrofits have fixed points and Ouro, which has no injection
+# and a norm at the end of every loop, has none. Which of our three *trained* miniatures will be at
+# rest, say move by less than one part in ten thousand, after 64 loops? Write down your guess.
 
 # %% id="predict-cell"
 my_guess = {"huginn": True, "ouro": False, "retrofit": True}  # at rest after 64 loops?
@@ -207,8 +207,7 @@ for name, run in runs.items():
 # **Measured here**<!-- by rest-table -->, on one seed of each miniature. `huginn-mini` and
 # `retrofit-mini` are down to float32 noise by loop 32. `ouro-mini` is not: at loop 8 a step is
 # still several per cent of the state, at loop 64 it moves on, and only the last column finds it at
-# rest. We will see below what that rest is worth. The untrained controls behave alike, so coming to
-# rest is nothing that training taught.
+# rest. One untrained draw of each form comes to rest too, so rest alone is no sign of training.
 #
 # **Reported** (Figures 3, 4): steps shrink in all released models. Huginn-0125 and the retrofitted
 # models reach a fixed point at every layer within one or two recurrences; Ouro 1.4B does not.
@@ -342,9 +341,10 @@ for label, order in (("your order", read_out), ("norm only at the end", once)):
     print(f"{label:21s} loss {loss:.3f}, largest difference to the model's logits {off:.1e}")
 
 # %% [markdown] id="norm-told"
-# **Measured here.**<!-- by norm-wrong --> The loss of `huginn-mini` moves in the third digit only,
-# while logits move by whole units. Compare logits with stored ones where you have them: that is why
-# a miniature's folder holds `expected.safetensors`, and why `looplab verify` looks for such a file.
+# **Measured here.**<!-- by norm-wrong --> The loss of `huginn-mini` moves in the third decimal
+# only, while single logits move by whole units. Compare logits with stored ones where you have
+# them: that is why a miniature's folder holds `expected.safetensors`, and why `looplab verify`
+# looks for such a file.
 #
 # ## The lens, second half: attention
 #
@@ -516,13 +516,12 @@ plots.stages(
 
 # %% [markdown] id="stages-told"
 # **Measured here**<!-- by stages -->, the control being the feedforward miniature, which runs once.
-# After a few loops every pass of a miniature repeats the one before: between loops 5 and 6 the
-# numbers change less than from layer to layer inside loop 6, in `ouro-mini` too. But the paper's
-# stages are not there. Hardly any head sinks into the first token, looped or not, and nothing
-# sharpens at the end. What does show is the length of a state. In `huginn-mini` the norms pin it,
-# in `ouro-mini` it grows inside a pass and starts anew, in `retrofit-mini` it grows and then stays,
-# and in the feedforward miniature it grows from layer to layer. Two or three layers, 48 channels
-# and 36 tokens are too few to ask more.
+# After a few loops these five means repeat from pass to pass: between loops 5 and 6 they change
+# hardly at all, in `ouro-mini` too, whose states still move. But the paper's stages are not there.
+# Hardly any head sinks into the first token, looped or not. What does show is the length of a
+# state. In `huginn-mini` the norms pin it, in `ouro-mini` it grows inside a pass and starts anew,
+# in `retrofit-mini` it grows and then stays, and in the feedforward miniature it grows from layer
+# to layer. Two or three layers, 48 channels and 36 tokens are too few to ask more.
 #
 # **Reported** (Figures 7–9): with a prelude and a coda, every recurrence repeats the middle stages.
 # Huginn-0125 shows no clear stages; its norms act on the stream itself, so that it cannot grow.
@@ -671,12 +670,11 @@ plots.lines_by_layer(torch.stack(columns, 1), "mixing, in nats", log=False, name
 # %% [markdown] id="beyond-text"
 # **Measured here**<!-- by beyond, beyond-stages -->, the loss on three seeds. That of `huginn-mini`
 # and `retrofit-mini` is level from loop 8 to loop 64. That of `ouro-mini` is lowest at two loops,
-# and beyond its four it falls apart, until it is about as bad as a uniform guess or worse: it
-# settles on something that it was never asked to read. Injection, norms, and the number of loops in
-# training differ all at once here, so this does not say which is to blame. The attention of the
-# first two stays what it is from loop 4 to loop 128, while that of `ouro-mini` goes on changing for
-# some fifty loops and comes to mix more broadly: a small change of a mean, beside what happens to
-# the loss.
+# and beyond its four it falls apart, until it is about as bad as a uniform guess or worse, while
+# its state still moves. Injection, norms, and the number of loops in training differ all at once
+# here, so this does not say which is to blame. The means of attention of the first two hardly
+# change after loop 8, while those of `ouro-mini` go on changing for some fifty loops and comes to
+# mix more broadly: a small change of a mean, beside what happens to the loss.
 #
 # **Measured here.**<!-- by beyond, beyond-answers --> More loops than two or three hardly help any
 # of our miniatures, and the second table says why: **none of them has learned the task**. The rule
@@ -752,25 +750,27 @@ for name, model in models.items():
 # %% [markdown] id="slot-told"
 # **Measured here.**<!-- by slot-wrong --> With a slot for every loop, writing token by token gives
 # the logits of one pass over the text, up to rounding. With one slot for all loops, keys come from
-# the wrong loop: the two miniatures that come to rest are off by little, and `ouro-mini` is off by
-# a lot. Sharing slots is an approximation that rests on the fixed point.
+# the wrong loop: the two miniatures that are at rest after few loops are off by little, and
+# `ouro-mini` is off by a lot. One reason may be the fixed point: at rest all loops have the same
+# keys. Three models cannot prove it, and what sharing costs in loss is not measured here.
 #
 # ### An open question (no check)
 #
 # Why does Ouro have no fixed point? Its norm, its missing injection and its training at always four
-# loops are all suspects, and no released model separates them. Chapter 05 separates the first two
-# with random weights. `data/make_miniatures.py` trains a miniature in about a minute: change one
-# suspect at a time.
+# loops are all suspects, and no released model separates them. Chapter 05 varied the first two with
+# random weights and could not settle it. `data/make_miniatures.py` trains a miniature in about a
+# minute: change one suspect at a time.
 
 # %% [markdown] id="interpret"
 # ## Interpret
 #
-# - The same lens fits all three families. On our miniatures it shows two forms that rest, and one
-#   that drifts and forgets its words beyond the loops it was trained for. That is also what is
+# - The same lens fits all three families. On our miniatures it shows two forms that rest early, and
+#   one that drifts for about a hundred loops and forgets its words meanwhile. That is also what is
 #   reported of the released models, but ours are no evidence for it: they are tiny, and they have
 #   not learned the one small task they were given.
-# - Rest does not need training, and it does not mean right. Both controls were needed to see that.
-# - Each trap computes something plausible. A loss found some of them, stored logits find all.
+# - Rest alone is no sign of training: an untrained draw rests too.
+# - Each trap computes something plausible. A loss finds some of them. Logits stored by the official
+#   code would find those that change a single pass.
 #
 # ## Key points
 #
@@ -796,8 +796,8 @@ for name, model in models.items():
 # </details>
 #
 # 3. Why does a threshold of 1.0 not mean "always run all loops" in bfloat16?
-# <details><summary>Answer</summary>
-# The sum of the exit probabilities is rounded, and reaches 1 before the last loop.
+# <details><summary>Answer</summary> The sum of the exit probabilities is rounded, and with a
+# confident gate it reaches 1 before the last loop.
 # </details>
 #
 # 4. You swap the halves of an adapter's weight and nothing raises an error. How do you notice?
