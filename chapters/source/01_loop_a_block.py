@@ -643,8 +643,7 @@ plots.mark(picture, whose("01.5"))
 # (Our half-half mix does two things at once: it hands the input in, and it keeps only half of the
 # state. The first keeps the question, the second helps the start to fade.) What it buys in training
 # is another matter, and measured where something is trained.
-
-# %% [markdown] id="control-text"
+#
 # ## A cycle is not intelligence
 #
 # Back to the picture from the beginning. The hero model of chapter 00 walks a cycle of three
