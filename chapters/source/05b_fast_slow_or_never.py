@@ -869,6 +869,12 @@ for title, (norm, injection, gain) in restless.items():
 # point at rest that the loop cannot hold. But the promise is a local one. From loop 0, far away,
 # one of the three damped loops comes to rest within 1000 loops and two do not: they have found
 # something else to do. Holding a loop is not the same as finding it.
+#
+# ### An open question (no check)
+#
+# Damping holds a loop at a point where it would not stay by itself. Is the *answer* there any good?
+# Take a trained loop that drifts on wrong answers, hold it early, when it was right, and read it
+# out as it rests. What would you have to measure to call that a cure and not an accident?
 
 # %% [markdown] id="interpret"
 # ## Interpret
