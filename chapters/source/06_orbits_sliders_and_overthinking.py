@@ -578,7 +578,7 @@ for name in bench:
 # (C14; [arXiv 2502.05171](https://arxiv.org/abs/2502.05171), [arXiv
 # 2510.25741](https://arxiv.org/abs/2510.25741)). Norms, injection and loss all differ between our
 # models, so this says *that* they differ, not which part is to blame. And one part of C14 does
-# **not replicate**: the layers of Ouro 1.4B are reported to keep changing, while most tokens of our
+# **not replicate**: the real Ouro's layers are reported to keep changing, while most tokens of our
 # `root-ouro` come to rest.
 #
 # The other half of the claim needs care. It is tempting to say: what rests keeps its answer, what
