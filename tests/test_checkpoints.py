@@ -65,7 +65,7 @@ def test_counts_of_ancestors_are_those_of_the_published_models(count_chains):
         count_chains.ASKED
     )
     batch = count_chains.TESTS["chain and star"](count_chains.ITEMS, count_chains.generator())
-    nodes = (batch.difficulty == 9).sum()
+    nodes = int((batch.difficulty == 9).sum())
     for name in count_chains.ASKED:
         now, said = count_chains.ancestors(checkpoints.load(name)), counted[name]["0"]["ancestors"]
         assert now.keys() == said.keys()
