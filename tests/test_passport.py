@@ -14,6 +14,7 @@ from classroom import OLD
 from nbclient import NotebookClient
 
 from looplab.course import build, passport
+from looplab.course.exercises import exercises
 from looplab.course.passport import Answer, PassportError, merge
 
 CHAPTER = build.target(build.find("00"), "unsolved")
@@ -199,7 +200,7 @@ def test_a_passport_of_the_first_edition_is_restored(tmp_path):
     told = repr(passport.restore(OLD / "passport.json"))
     assert "4 answers, 3 passed" in told
     assert "chapter 00: 1 of 2 passed (00.1)" in told
-    assert "chapter 03: 2 of 5 passed (03.1, 03.4); not yet 03.2" in told
+    assert f"chapter 03: 2 of {len(exercises('03'))} passed (03.1, 03.4); not yet 03.2" in told
     kept = passport.read(OLD / "passport.json")
     sources = {}
     for name in ("00_welcome", "03_watch_fixed_points_form"):
@@ -216,7 +217,7 @@ def answers_of(notebook):
 def test_the_exercises_of_a_chapter_are_counted_in_the_shipped_notebooks(tmp_path, monkeypatch):
     write("looplab-passport.json", {"03.1": [entry()], "88.1": [entry()], "88.2": [entry()]})
     told = repr(passport.restore())
-    assert "chapter 03: 1 of 5 passed (03.1)" in told
+    assert f"chapter 03: 1 of {len(exercises('03'))} passed (03.1)" in told
     assert "chapter 88: 2 of 2 passed (88.1, 88.2)" in told  # of a newer course
     (tmp_path / "solved").mkdir()
     (tmp_path / "solved" / "03_x.ipynb").write_text('{"cells": [3]}')
