@@ -17,6 +17,7 @@ from looplab.course.site.capture import CaptureError, shown_widget
 from looplab.widgets import embed
 
 _STATIC = Path(__file__).parent / "static"
+PICTURES = (".png", ".gif")
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 # Controls that do nothing without a kernel, and what stands in their place.
 NEEDS_KERNEL = {
@@ -58,7 +59,7 @@ def write(source: Path, stems: list[str], blocks: dict[str, dict]) -> None:
     (source / "docs").mkdir(exist_ok=True)
     for path, text in texts.items():
         (source / path).write_text(repository_links(text, path, known), encoding="utf-8")
-    for picture in (build.ROOT / "docs").glob("*.png"):
+    for picture in (p for p in (build.ROOT / "docs").iterdir() if p.suffix in PICTURES):
         shutil.copy(picture, source / "docs")
 
 
@@ -174,7 +175,7 @@ def repository_links(text: str, page: Path, pages: set[str]) -> str:
     def choose(match):
         target = Path(os.path.normpath(page.parent / match[2])).as_posix()
         there = build.ROOT / target
-        if target in pages or there.suffix == ".png" or not there.exists():
+        if target in pages or there.suffix in PICTURES or not there.exists():
             return match[0]  # a page, a picture, or wrong: then Sphinx says so
         kind = "tree" if there.is_dir() else "blob"
         return f"{match[1]}{build.ADDRESS}/{kind}/main/{target}{match[3]}"
