@@ -4,6 +4,7 @@ import argparse
 import sys
 from importlib import import_module
 
+from looplab.basics.output import steady_output
 from looplab_nbval.quick import start_quickly
 
 # name -> (module with main(arguments) -> exit status, what it does)
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    start_quickly()
-    return import_module(COMMANDS[given.command][0]).main(given.arguments)
+    with steady_output():
+        given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+        start_quickly()
+        return import_module(COMMANDS[given.command][0]).main(given.arguments)
