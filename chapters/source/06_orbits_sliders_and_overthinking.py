@@ -392,8 +392,10 @@ by_cosine = measure.limit_by_cosine(ends)[on_orbit]
 for kind, share in measure.limit_shares(by_cosine).items():
     print(f"  of the cells on orbits, the cosine test calls {5 * round(20 * share)} % {kind}")
 exact = checkpoints.load("flood-turning").double()
-far = trace(exact, mazes.tokens[:16], 700, keep=()).loop_ends
-turn = measure.limit_by_period(far[-128:])
+with torch.no_grad():  # of a long run only the end is kept
+    state = exact(mazes.tokens[:16], 572).state
+far = trace(exact, mazes.tokens[:16], 128, state=state, keep=()).loop_ends
+turn = measure.limit_by_period(far)
 orbits_of = (turn.limit == Limit.ORBIT) & (turn.period <= 4)
 back = torch.stack([far[-1] - far[-1 - period] for period in (1, 2, 3, 4)]).norm(dim=-1)
 closed = (back / far[-1].norm(dim=-1)).gather(0, (turn.period.clamp(1, 4) - 1)[None])[0] < 1e-9
@@ -422,7 +424,7 @@ LIMITS = (
 )
 forests = tasks.find_root(128, torch.Generator().manual_seed(0), max_depth=5)
 root = checkpoints.load("root-k1").double()  # so that a path has no rounding to follow
-ends = trace(root, forests.tokens, 512, keep=()).loop_ends  # [loop, forest, token, width]
+ends = trace(root, forests.tokens[:16], 384, keep=()).loop_ends  # [loop, forest, token, width]
 
 
 def label(states, last, window=128):
@@ -431,7 +433,7 @@ def label(states, last, window=128):
 
 
 first = 32
-frames = torch.stack([label(ends[:, :16], last) for last in range(first, 385)])
+frames = torch.stack([label(ends, last) for last in range(first, 385)])
 labels = FrameStepper(
     frames,
     title="root-k1: limits of 16 forests' tokens",
@@ -445,6 +447,7 @@ labels.film_strip(loops=(32, 128, 384))
 labels
 
 # %% id="longer"
+ends = trace(root, forests.tokens, 512, keep=()).loop_ends
 early, late = label(ends, 128), label(ends, 512)
 print(f"root-k1, {ends.shape[1]} forests: % of tokens by the last loop looked at")
 print("last loop   fixed point   orbit   slider   unknown")
@@ -455,8 +458,11 @@ for last in (128, 192, 256, 384, 512):
 became = (late[early == Limit.SLIDER] == Limit.FIXED_POINT).double().mean()
 print(f"of the sliders at loop 128, at rest by loop 512: {100 * became:.0f} %")
 restless = (late != Limit.FIXED_POINT).any(-1)
-far = trace(root, forests.tokens[restless], 4096, keep=()).loop_ends
-paths = far[2048:].flatten(2)  # [loop, forest, token * width]: a forest moves as one
+del ends  # 200 MB
+with torch.no_grad():
+    state = root(forests.tokens[restless], 2048).state
+far = trace(root, forests.tokens[restless], 2048, state=state, keep=()).loop_ends
+paths = far.flatten(2)  # [loop, forest, token * width]: a forest moves as one
 size = paths[-1].norm(dim=-1)
 print(f"{int(restless.sum())} of the forests do not rest by loop 512; loops 2049 to 4096 of each:")
 print("what the period test says    back best   off    off after twice   leading")
@@ -470,10 +476,10 @@ for n, prompt in enumerate(forests.tokens[restless]):
     )
     away /= size[n]
     lag = int(away[20:512].argmin()) + 21  # a slow path is near after a loop or two anyway
-    labels = [NAMES[test.limit[n].item()] for test in (loose, strict)]
+    told = [NAMES[test.limit[n].item()] for test in (loose, strict)]
     growth = lyapunov_exponents(loop_map(root, prompt[None]), far[-1:, n], 400, settle=100)
     print(
-        f"{labels[0]:14s} {labels[1]:13s} {lag:9d}  {away[lag - 1]:.0e}  {away[2 * lag - 1]:.0e}"
+        f"{told[0]:14s} {told[1]:13s} {lag:9d}  {away[lag - 1]:.0e}  {away[2 * lag - 1]:.0e}"
         f" {round(growth.exponents.item(), 2) + 0.0:17.2f}"
     )
 
@@ -747,7 +753,10 @@ def all_exits(states, logits):
     return {
         "step size": {t: measure.first_exit((step < t) & may) for t in thresholds},
         "KL": {t: measure.first_exit((kl < t) & may) for t in thresholds},
-        "acceleration": {t: acceleration_exit(states, t) for t in thresholds},
+        "acceleration": {
+            t: torch.cat([acceleration_exit(part, t) for part in states.split(4, dim=1)])
+            for t in thresholds
+        },
         "stable answer": {n: measure.first_exit((age > n) & may) for n in (*range(FIRST), *counts)},
         "always the same": {n: torch.full_like(age[0], n) for n in counts},
     }
