@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from looplab import LoopedConfig, LoopedTransformer
 from looplab.zoo import load
 from looplab.zoo.export import export
-from looplab.zoo.loading import inspect
+from looplab.zoo.loading import open_folder
 
 SMALL = {"vocab": 23, "width": 16, "heads": 2, "core": 2, "loops": 3}
 GATED = {**SMALL, "mlp": "gated", "activation": "silu", "mlp_width": 24}
@@ -70,7 +70,7 @@ def test_exporting_what_was_loaded_writes_the_same_files(case, tmp_path):
 @pytest.mark.parametrize("name", golden_models.FAMILIES)
 def test_a_released_model_comes_back_from_its_familys_form(name, tmp_path):
     made, tokens, expected = golden_models.load(name)
-    family = inspect(golden_models.GOLDEN / name)[1]
+    family = open_folder(golden_models.GOLDEN / name).family
     written = []
     for form in family.forms:
         with contextlib.suppress(ValueError):  # of several forms, one is this model's

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.keys import Keys
 from looplab.zoo.translation import Translation
 
 
@@ -26,6 +27,7 @@ class Family:
     """One family of released models; its module calls it FAMILY, and is found by that."""
 
     kinds: tuple[str, ...]  # what its config.json may say as model_type
+    keys: Keys  # what its config.json may say
     translate: Callable[[ConfigFile, dict[str, Stored]], Translation]
     detects: Callable[[ConfigFile], bool] | None = None  # for a config.json without model_type
     pickled: bool = False  # whether its weights may come as pytorch_model.bin

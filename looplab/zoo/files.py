@@ -5,6 +5,7 @@ before any weight is read. One family is released as a pickle instead; see `loop
 """
 
 import json
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ class Stored:
     file: Path
     shape: tuple[int, ...]
     dtype: str
-    mapped: Tensor | None = None  # the tensor itself, on disk until it is read; of a pickle only
+    # Rows (first, last) -> tensor, where the file is no safetensors file: a pickle, or GGUF
+    rows: Callable[[int, int], Tensor] | None = None
+    name: str = ""  # what its file calls it
 
 
 def read_json(path: Path) -> dict:
@@ -89,6 +92,12 @@ def stored_tensors(folder: Path, pickle: bool = False) -> dict[str, Stored]:
         return _sharded(folder / INDEX)
     if pickle and (folder / PICKLE).is_file():
         return _pickled(folder / PICKLE)
+    small = [p.name for p in sorted(folder.iterdir()) if p.suffix == ".gguf"]
+    if small:
+        raise ValueError(
+            f"{folder / small[0]} is a GGUF file, most often of quantised weights: get the model "
+            f"as {SINGLE}, before it was quantised"
+        )
     pickles = [p.name for p in sorted(folder.iterdir()) if p.suffix in (".bin", ".pt", ".pth")]
     if pickles:
         raise ValueError(
@@ -132,7 +141,7 @@ def _header(path: Path) -> dict[str, Stored]:
     ):
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         return {
-            name: Stored(path, tuple(part.get_shape()), part.get_dtype())
+            name: Stored(path, tuple(part.get_shape()), part.get_dtype(), name=name)
             for name, part in slices.items()
         }
 
@@ -140,7 +149,13 @@ def _header(path: Path) -> dict[str, Stored]:
 def _pickled(path: Path) -> dict[str, Stored]:
     names = {dtype: name for name, dtype in DTYPES.items()}
     return {
-        name: Stored(path, tuple(value.shape), names.get(value.dtype, str(value.dtype)), value)
+        name: Stored(
+            path,
+            tuple(value.shape),
+            names.get(value.dtype, str(value.dtype)),
+            lambda first, last, value=value: value[first:last],
+            name,
+        )
         for name, value in open_pickle(path).items()
     }
 
@@ -162,31 +177,42 @@ class Reader:
     def __exit__(self, *_):
         self._close()
 
-    def into(self, out: Tensor, name: str, stored: Stored, index: int | None = None) -> None:
+    def into(self, out: Tensor, stored: Stored, index: int | None = None) -> None:
         """Copy a tensor, or entry `index` of its first axis, into `out` (cast, moved, reshaped)."""
-        if stored.mapped is not None:
-            whole = stored.mapped if index is None else stored.mapped[index]
-            out.copy_(whole.reshape(out.shape))
-        elif index is not None:
-            row = self._file(stored.file).get_slice(name)[index]
-            out.copy_(row.reshape(out.shape))
-            self._count(row.nbytes)
-        else:
-            rows = max(1, _BLOCK // _row_bytes(stored))
-            for first in range(0, stored.shape[0], rows):
-                block = self._file(stored.file).get_slice(name)[first : first + rows]
-                out[first : first + rows].copy_(block)
-                self._count(block.nbytes)
+        if index is not None:
+            out.copy_(self._rows(stored, index, index + 1).reshape(out.shape))
+            return
+        for first, block in self._blocks(stored):
+            out[first : first + len(block)].copy_(block)
+
+    def same(self, one: Stored, other: Stored) -> bool:
+        """Whether two tensors of one shape hold the same numbers."""
+        wide = torch.promote_types(DTYPES[one.dtype], DTYPES[other.dtype])
+        for first, block in self._blocks(one):
+            there = self._rows(other, first, first + len(block))
+            if not torch.equal(block.to(wide).nan_to_num(), there.to(wide).nan_to_num()):
+                return False
+        return True
+
+    def _blocks(self, stored: Stored) -> Iterator[tuple[int, Tensor]]:
+        """The rows of a tensor, some at a time, with the number of the first."""
+        rows = max(1, _BLOCK // _row_bytes(stored))
+        for first in range(0, stored.shape[0], rows):
+            yield first, self._rows(stored, first, min(first + rows, stored.shape[0]))
+
+    def _rows(self, stored: Stored, first: int, last: int) -> Tensor:
+        if self._touched >= _BLOCK:
+            self._close()
+        if stored.rows is not None:
+            return stored.rows(first, last)
+        block = self._file(stored.file).get_slice(stored.name)[first:last]
+        self._touched += block.nbytes
+        return block
 
     def _file(self, path: Path):
         if path not in self._files:
             self._files[path] = self._open.enter_context(safe_open(path, framework="pt"))
         return self._files[path]
-
-    def _count(self, touched: int):
-        self._touched += touched
-        if self._touched >= _BLOCK:
-            self._close()
 
     def _close(self):
         self._open.close()

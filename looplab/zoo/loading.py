@@ -1,7 +1,7 @@
 """Load a released model from its official files."""
 
 import warnings
-from fnmatch import fnmatch
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from looplab.model import LoopedTransformer
 from looplab.zoo.families import family_of
 from looplab.zoo.family import Family
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
+from looplab.zoo.names import aligned, unwrapped
 from looplab.zoo.source import find
 from looplab.zoo.translation import Part, Translation
 
@@ -44,22 +45,15 @@ def load(
     ...     load(folder).config.notation
     '(0, 3⊗1, 0)'
     """
-    config, family, stored = inspect(find(source, revision))
-    try:
-        known = family.translate(config, stored)
-    except (TypeError, AttributeError) as error:  # such as a list where a number should be
-        raise ValueError(f"{config.path} has a value of the wrong type ({error})") from error
-    except ValueError as error:  # from LoopedConfig, which does not know the file
-        if str(config.path) in str(error):
-            raise
-        raise ValueError(f"{config.path}: {error}") from error
-    _check(config, known, stored)
+    folder = open_folder(find(source, revision))
+    known, stored = folder.known, folder.stored
     if dtype is None:
-        used = {stored[part.name].dtype for parts in known.tensors.values() for part in parts}
+        used = {stored[part.name].dtype for part in known.parts}
         dtype = reduce(torch.promote_types, (DTYPES[name] for name in used))
     with torch.device("meta"):  # shapes without memory: every weight comes from the files
         model = LoopedTransformer(known.config)
     with Reader() as reader:
+        _check_twins(folder, reader)
         state = {
             name: _read(reader, parts, stored, dtype, device)
             for name, parts in known.tensors.items()
@@ -72,47 +66,111 @@ def load(
     return model.eval().requires_grad_(False)
 
 
-def inspect(folder: Path) -> tuple[ConfigFile, Family, dict[str, Stored]]:
-    """A folder's config, its family, and what its weight files hold."""
+@dataclass(frozen=True)
+class Folder:
+    """A model's folder, checked, before any weight is read."""
+
+    config: ConfigFile
+    family: Family
+    stored: dict[str, Stored]  # under the family's names
+    known: Translation
+
+
+def open_folder(folder: Path) -> Folder:
+    """What a folder holds, in our words; ValueError as `load`."""
     config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
     family = family_of(config)
-    return config, family, stored_tensors(folder, pickle=family.pickled)
+    stored = unwrapped(stored_tensors(folder, pickle=family.pickled))
+    known = _translated(config, family, stored)
+    if any(part.name not in stored for part in known.parts):
+        renamed = aligned(stored, {part.name for part in known.parts})
+        if renamed is not None:
+            stored = renamed
+            known = _translated(config, family, stored)
+    found = Folder(config, family, stored, known)
+    _check(found)
+    return found
 
 
-def _check(config: ConfigFile, known: Translation, stored: dict[str, Stored]) -> None:
-    parts = {part.name: part for parts in known.tensors.values() for part in parts}
+def _translated(config: ConfigFile, family: Family, stored: dict[str, Stored]) -> Translation:
+    try:
+        family.keys.check(config)
+        return family.translate(config, stored)
+    except (TypeError, AttributeError) as error:  # such as a list where a number should be
+        raise ValueError(f"{config.path} has a value of the wrong type ({error})") from error
+    except ValueError as error:  # from LoopedConfig, which does not know the file
+        if str(config.path) in str(error):
+            raise
+        raise ValueError(f"{config.path}: {error}") from error
+
+
+def _check(folder: Folder) -> None:
+    config, known, stored = folder.config, folder.known, folder.stored
+    parts = {part.name: part for part in known.parts}
     missing = [name for name in parts if name not in stored]
+    if missing == [known.ends[1]]:
+        raise ValueError(
+            f"{config.path.parent} has no tensor {missing[0]}: it holds a model without its head, "
+            "which config.json does not tie to the embedding. Get or save the whole model, such as "
+            "a ...ForCausalLM"
+        )
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        strange = next((name for name in stored if name not in parts), None)
+        held = f"; it has {strange}, which is not expected" if strange else ""
         raise ValueError(
             f"{config.path.parent} has no tensor {missing[0]}{more}, which its config.json asks "
-            "for: get the folder again"
+            f"for{held}: get the folder again"
         )
     passed_over = []
     for name, found in stored.items():
         if name not in parts:
-            if any(fnmatch(name, pattern) for pattern in known.unused):
+            if _does_nothing(name, known):
                 continue
             if known.passes_over:
                 passed_over.append(name)
                 continue
             raise ValueError(
-                f"{found.file} has a tensor {name} that a {known.config.notation} model of this "
-                "family does not use: without it the numbers would not be the official ones"
+                f"{found.file} has a tensor {found.name} that a {known.config.notation} model of "
+                "this family does not use: without it the numbers would not be the official ones"
             )
         if found.shape != parts[name].shape:
             raise ValueError(
-                f"{found.file}: {name} has shape {found.shape}, config.json asks for "
+                f"{found.file}: {found.name} has shape {found.shape}, config.json asks for "
                 f"{parts[name].shape}: files of two models?"
             )
         if found.dtype not in DTYPES:
             raise ValueError(
-                f"{found.file}: {name} is stored as {found.dtype}, expected one of "
+                f"{found.file}: {found.name} is stored as {found.dtype}, expected one of "
                 f"{', '.join(DTYPES)}: get the model before it was quantised"
             )
     if passed_over:
         told = f"{config.path.parent} has tensors that are not used: {', '.join(passed_over)}"
-        warnings.warn(told, stacklevel=3)
+        warnings.warn(told, stacklevel=4)
+
+
+def _does_nothing(name: str, known: Translation) -> bool:
+    """Whether a tensor beside those of the model may be there: a twin, or a rotary table."""
+    twin = known.config.tie_head and name in known.ends
+    return twin or name in known.unused or name.rpartition(".")[2] == "inv_freq"
+
+
+def _check_twins(folder: Folder, reader: Reader) -> None:
+    """Refuse a tied pair that is stored as two different matrices.
+
+    Some versions of transformers take the embedding for both then, others keep the stored head.
+    """
+    embedding, head = (folder.stored.get(name) for name in folder.known.ends)
+    if folder.known.config.tie_head and embedding is not None and head is not None:
+        with reading(head.file, f"gives no {head.name}", "did the file change meanwhile?"):
+            same = head.dtype in DTYPES and reader.same(embedding, head)
+        if not same:
+            raise ValueError(
+                f"{folder.config.path} ties the head to the embedding, but {head.file} holds a "
+                f"{head.name} that differs from {embedding.name}, and versions of transformers "
+                "differ in which they use. In a copy of the folder, say that the two are not tied, "
+                "or take one of the two tensors out"
+            )
 
 
 def _read(
@@ -125,7 +183,7 @@ def _read(
     for part, out in zip(parts, whole.split(rows), strict=True):
         found = stored[part.name]
         with reading(found.file, f"gives no {part.name}", "did the file change meanwhile?"):
-            reader.into(out, part.name, found, part.index)
+            reader.into(out, found, part.index)
     return whole
 
 

@@ -23,28 +23,99 @@ class Translation:
 
     config: LoopedConfig
     tensors: dict[str, tuple[Part, ...]]
-    unused: tuple[str, ...] = ()  # patterns of official names that may be there and do nothing
+    ends: tuple[str, str]  # official names of embedding and head, which may be one matrix
+    unused: tuple[str, ...] = ()  # official names that may be there and do nothing
     passes_over: bool = False  # other names get a warning instead of an error, as upstream does
+
+    @property
+    def parts(self) -> list[Part]:
+        """Every official tensor, or entry of one, that the model is made of."""
+        return [part for parts in self.tensors.values() for part in parts]
+
+
+_ROPE_KEYS = ("rope_theta", "rope_type", "type", "partial_rotary_factor")
+_LLAMA3_KEYS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
 def rope(config: ConfigFile) -> tuple[float, tuple[float, float, float, float] | None]:
-    """Rotary base and Llama-3 scaling, from `rope_parameters` or the older pair of keys."""
-    said = config.get("rope_parameters")
-    if said is None:
-        said = {"rope_theta": config["rope_theta"], **(config.get("rope_scaling") or {})}
-    said = ConfigFile(config.path, said)
+    """Rotary base and Llama-3 scaling, as any version of transformers spells them.
+
+    They stand in `rope_parameters`, or in `rope_theta` and `rope_scaling`; ValueError naming the
+    key for two that disagree, for another kind of scaling, and for what looplab does not have.
+    """
+    config.must_be("partial_rotary_factor", 1)
+    groups = [config.get(key) or {} for key in ("rope_parameters", "rope_scaling")]
+    for key, group in zip(("rope_parameters", "rope_scaling"), groups, strict=True):
+        if not isinstance(group, dict):
+            raise ValueError(
+                f"{config.path} says {key}={group!r}: looplab has this family only with an object"
+            )
+    if all(groups) and groups[0] != groups[1]:
+        raise ValueError(
+            f"{config.path} has rope_parameters and another rope_scaling, and versions of "
+            "transformers differ in which they read: leave one of them"
+        )
+    said = ConfigFile(config.path, dict(groups[0] or groups[1]))
     said.must_be("rope_type", "default", "llama3")
     said.must_be("type", "default", "llama3")  # what rope_type was called in older files
-    if said.get("rope_type", said.get("type", "default")) == "default":
-        return float(said["rope_theta"]), None
-    keys = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-    return float(said["rope_theta"]), tuple(float(said[key]) for key in keys)
+    said.must_be("partial_rotary_factor", 1)
+    kinds = {said.get(key) for key in ("rope_type", "type")} - {None}
+    if len(kinds) > 1:
+        raise ValueError(f"{config.path} has a rope_type and another type: leave one of them")
+    llama3 = kinds == {"llama3"}
+    for key, value in said.values.items():
+        if value is not None and key not in _ROPE_KEYS + (_LLAMA3_KEYS if llama3 else ()):
+            raise ValueError(
+                f"{config.path} says {key}={value!r} of its rotary positions, which looplab does "
+                f"not know for rope_type {'llama3' if llama3 else 'default'!r}: take it out of a "
+                "copy of the file where the model's own code does not read it"
+            )
+    bases = [group["rope_theta"] for group in (said.values, config.values) if "rope_theta" in group]
+    bases = [base for base in bases if base is not None] or [said["rope_theta"]]
+    if len(set(bases)) > 1:
+        raise ValueError(
+            f"{config.path} has rope_theta={bases[0]!r} and rope_theta={bases[1]!r}: leave one"
+        )
+    scaling = tuple(float(said[key]) for key in _LLAMA3_KEYS) if llama3 else None
+    return float(bases[0]), scaling
+
+
+# What `decoder_settings` reads, and what it refuses
+DECODER_KEYS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "partial_rotary_factor",
+    "layer_types",
+    "tie_word_embeddings",
+)
+DECODER_FIXED = {
+    "hidden_act": ("silu",),
+    "attention_bias": (False,),
+    "mlp_bias": (False,),
+    "use_sliding_window": (False,),
+}
+DECODER_HARMLESS = {"max_position_embeddings": "a length to plan for; rotary tables grow"}
 
 
 def decoder_settings(config: ConfigFile) -> dict:
     """Settings that Llama, OLMo-2 and Ouro call by the same names."""
-    config.must_be("hidden_act", "silu")
     theta, scaling = rope(config)
+    kinds = config.get("layer_types") or []
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
+        if kind != "full_attention":
+            raise ValueError(
+                f"{config.path} says layer_types with {kind!r}: looplab has this family only with "
+                "'full_attention' in every layer"
+            )
     return {
         "vocab": config["vocab_size"],
         "width": config["hidden_size"],
@@ -139,10 +210,12 @@ def stacked_layers(config: LoopedConfig) -> list[tuple[str, str]]:
     ]
 
 
-def ends(config: LoopedConfig, embedding: str, head: str, names) -> dict[str, tuple[Part, ...]]:
-    """Embedding and head; a tied pair may be stored as either, or as two copies."""
-    shape = (config.vocab, config.width)
+def ends(config: LoopedConfig, names: tuple[str, str], stored) -> dict[str, tuple[Part, ...]]:
+    """Embedding and head, of these official names; a tied pair may be stored as either or as two.
+
+    Two copies have to be the same: that is seen to where the folder is checked.
+    """
+    shape, (embedding, head) = (config.vocab, config.width), names
     if config.tie_head:
-        # Official code ties after loading, so that the embedding wins where both are stored.
-        return {"embed.0.weight": (Part(embedding if embedding in names else head, shape),)}
+        return {"embed.0.weight": (Part(embedding if embedding in stored else head, shape),)}
     return {"embed.0.weight": (Part(embedding, shape),), "head.weight": (Part(head, shape),)}

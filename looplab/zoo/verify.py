@@ -25,7 +25,7 @@ from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
 from looplab.zoo.files import read_json
 from looplab.zoo.gate import exit_distribution
-from looplab.zoo.loading import inspect, load
+from looplab.zoo.loading import load, open_folder
 from looplab.zoo.named import DTYPES, folder_of
 from looplab.zoo.tokenizers import tokenizer
 
@@ -175,7 +175,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     folder = folder_of(given.model)
-    files = {stored.file for stored in inspect(folder)[2].values()}
+    files = {stored.file for stored in open_folder(folder).stored.values()}
     size = sum(file.stat().st_size for file in files) / 2**30
     print(f"reading {size:.2f} GiB in {len(files)} file{'s' if len(files) > 1 else ''}", flush=True)
     model = load(folder, dtype=DTYPES.get(given.dtype), device=given.device)

@@ -14,6 +14,11 @@ FORMS: dict[str, Family] = {form: family for family in _FOUND for form in family
 
 def family_of(config: ConfigFile) -> Family:
     """The family that a config.json is of; ValueError naming the known ones, and for quantised."""
+    for key in ("quantization_config", "compression_config", "quantization"):
+        if config.get(key) is not None:
+            raise ValueError(
+                f"{config.path} describes quantised weights ({key}): get the full ones"
+            )
     kind = config.get("model_type")
     for family in _FOUND:
         if family.detects is not None and family.detects(config):
@@ -25,6 +30,4 @@ def family_of(config: ConfigFile) -> Family:
         raise ValueError(
             f"{config.path} says model_type={kind!r}: expected one of {', '.join(FAMILIES)}{code}"
         )
-    if config.get("quantization_config") is not None:
-        raise ValueError(f"{config.path} describes quantised weights: get the full ones")
     return FAMILIES[kind]

@@ -7,25 +7,32 @@ in front of and behind a loop.
 from looplab.model import LoopedConfig
 from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.keys import Keys, own_code
 from looplab.zoo.translation import (
+    DECODER_FIXED,
+    DECODER_HARMLESS,
+    DECODER_KEYS,
     Part,
     Translation,
     decoder_layer,
     decoder_settings,
     describe_decoder,
     ends,
+    rope,
 )
 
 # Which of our norms (n1 .. n4, see looplab.model.layers.Layer) theirs are.
 _LLAMA = {"n1": "input_layernorm", "n3": "post_attention_layernorm"}
 _OLMO2 = {"n2": "post_attention_layernorm", "n4": "post_feedforward_layernorm"}
 
+_ENDS = ("model.embed_tokens.weight", "lm_head.weight")
+
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     """Config and tensors of a folder that transformers itself reads as Llama or OLMo-2."""
+    own_code(config)
+    rope(config)  # as it is said, before transformers fills it in
     config = _completed(config)
-    config.must_be("attention_bias", False)
-    config.must_be("mlp_bias", False)
     olmo2 = config["model_type"] == "olmo2"
     ours = LoopedConfig(
         **decoder_settings(config),
@@ -36,7 +43,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         tie_head=config["tie_word_embeddings"],
     )
     tensors = {
-        **ends(ours, "model.embed_tokens.weight", "lm_head.weight", stored),
+        **ends(ours, _ENDS, stored),
         "norm.weight": (Part("model.norm.weight", (ours.width,)),),
     }
     for layer in range(ours.core):
@@ -47,8 +54,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
                 norm = f"self_attn.{letter}_norm.weight"
                 size = (heads * ours.head_width,)
                 tensors[f"{here}attn.{letter}_norm.weight"] = (Part(f"{there}{norm}", size),)
-    unused = ("*.rotary_emb.inv_freq",)  # written by transformers of old
-    return Translation(ours, tensors, (*unused, "lm_head.weight") if ours.tie_head else unused)
+    return Translation(ours, tensors, _ENDS)
 
 
 def _completed(config: ConfigFile) -> ConfigFile:
@@ -61,7 +67,12 @@ def _completed(config: ConfigFile) -> ConfigFile:
             "pip install transformers"
         ) from None
     official = {"llama": LlamaConfig, "olmo2": Olmo2Config}[config["model_type"]]
-    return ConfigFile(config.path, official.from_dict(config.values).to_dict())
+    try:
+        whole = official.from_dict(config.values).to_dict()
+    except Exception as error:  # transformers raises whatever its checks do
+        told = " ".join(str(error).split())
+        raise ValueError(f"{config.path} is no config for transformers: {told}") from error
+    return ConfigFile(config.path, whole)
 
 
 def _describe(config: LoopedConfig) -> dict:
@@ -74,4 +85,10 @@ def _describe(config: LoopedConfig) -> dict:
     }
 
 
-FAMILY = Family(("llama", "olmo2"), translate, forms={"llama": Form(_describe)})
+_KEYS = Keys(
+    used=(*DECODER_KEYS, "auto_map"),
+    harmless=DECODER_HARMLESS | {"pretraining_tp": "splits a product, the same sum"},
+    fixed=DECODER_FIXED | {"sliding_window": (None,)},
+    classes=("LlamaForCausalLM", "LlamaModel", "Olmo2ForCausalLM", "Olmo2Model"),
+)
+FAMILY = Family(("llama", "olmo2"), _KEYS, translate, forms={"llama": Form(_describe)})

@@ -6,7 +6,11 @@ Source: arXiv 2510.25741 and its modelling code.
 from looplab.model import LoopedConfig
 from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.keys import Keys
 from looplab.zoo.translation import (
+    DECODER_FIXED,
+    DECODER_HARMLESS,
+    DECODER_KEYS,
     Part,
     Translation,
     decoder_layer,
@@ -15,6 +19,7 @@ from looplab.zoo.translation import (
     ends,
 )
 
+_ENDS = ("model.embed_tokens.weight", "lm_head.weight")
 _NORMS = {
     "n1": "input_layernorm",
     "n2": "input_layernorm_2",
@@ -25,7 +30,6 @@ _NORMS = {
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     """Config and tensors of an Ouro folder."""
-    config.must_be("use_sliding_window", False)
     ours = LoopedConfig(
         **decoder_settings(config),
         loops=config["total_ut_steps"],
@@ -35,7 +39,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         tie_head=config.get("tie_word_embeddings", False),
     )
     tensors = {
-        **ends(ours, "model.embed_tokens.weight", "lm_head.weight", stored),
+        **ends(ours, _ENDS, stored),
         "gate.weight": (Part("model.early_exit_gate.weight", (1, ours.width)),),
         "gate.bias": (Part("model.early_exit_gate.bias", (1,)),),
         "cores.0.loop_norm.weight": (Part("model.norm.weight", (ours.width,)),),
@@ -43,7 +47,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     for layer in range(ours.core):
         here, there = f"cores.0.layers.{layer}.", f"model.layers.{layer}."
         tensors |= decoder_layer(ours, here, there, _NORMS)
-    return Translation(ours, tensors, ("lm_head.weight",) if ours.tie_head else ())
+    return Translation(ours, tensors, _ENDS)
 
 
 def _describe(config: LoopedConfig) -> dict:
@@ -60,4 +64,16 @@ def _describe(config: LoopedConfig) -> dict:
     }
 
 
-FAMILY = Family(("ouro",), translate, forms={"ouro": Form(_describe)})
+_KEYS = Keys(
+    used=(*DECODER_KEYS, "total_ut_steps"),
+    harmless={
+        **DECODER_HARMLESS,
+        "auto_map": "its code is never run",
+        "sliding_window": "use_sliding_window is false",
+        "max_window_layers": "use_sliding_window is false",
+    },
+    # A gate or a step that ends the loop early: here every loop is run, see ExitRule.
+    fixed={**DECODER_FIXED, "early_exit_threshold": (1,), "early_exit_step": (None,)},
+    classes=("OuroForCausalLM", "OuroModel"),
+)
+FAMILY = Family(("ouro",), _KEYS, translate, forms={"ouro": Form(_describe)})

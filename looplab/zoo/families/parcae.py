@@ -25,6 +25,7 @@ from looplab.model import LoopedConfig
 from looplab.model.layers import GATE_CHANNELS
 from looplab.zoo.family import Family
 from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.keys import Keys
 from looplab.zoo.translation import Part, Translation, ends, stacked_layers
 
 _FIXED = {
@@ -40,8 +41,62 @@ _FIXED = {
     "qk_bias": (False,),
     "clip_qkv": (None,),
     "logit_softcap": (None,),
+    "model_class_name": ("Parcae",),
+    "_class_name": ("ParcaeConfig",),
+    "_is_recurrent_block_config": (False,),
+    "mup_model_scaling_factor": (1,),
+    "use_abacus": (False,),
+    "randomize_positions_from": (None,),
+    "debias_attention": (False,),
+    "center_attention": (False,),
 }
+_TRAINING = "training only"
+_KEYS = Keys(
+    used=(
+        "n_embd",
+        "intermediate_size",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "vocab_size",
+        "padded_vocab_size",
+        "rope_settings",
+        "norm_eps",
+        "qk_norm",
+        "n_layers_in_prelude",
+        "n_layers_in_recurrent_block",
+        "n_layers_in_coda",
+        "recurrent_embedding_dimension",
+        "recurrent_intermediation_embedding_dimension",
+        "recurrent_num_attention_heads",
+        "prelude_norm",
+        "mean_recurrence",
+        "mean_backprop_depth",
+        "tie_embeddings",
+    ),
+    harmless={
+        "name": "what it is called",
+        "hf_config": "what it is called",
+        "auto_map": "its code is never run",
+        "block_size": "a length to plan for; rotary tables grow",
+        "padding_multiple": "padded_vocab_size has the rows",
+        "attn_impl": "another kernel, the same formula",
+        "use_fused_head": "another kernel, the same formula",
+        "simple_ops": "another kernel, the same formula",
+        "init_orthogonal": "how training began",
+        "skip_initialization": "how training began",
+        "activation_checkpoint_impl": "memory in training",
+        "strategy": "how training was shared out",
+        "sampling_scheme": _TRAINING,
+        "lockstep_n": _TRAINING,
+        "lockstep_k": _TRAINING,
+        "curriculum_target": _TRAINING,
+        "recurrent_iteration_method": "the number of loops is the call's",
+    },
+    fixed=_FIXED,
+)
 _ROPE_BASE = 50_000  # where the config has none
+
+_ENDS = ("transformer.wte.weight", "lm_head.weight")
 
 
 def is_parcae(config: ConfigFile) -> bool:
@@ -55,7 +110,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     width, both = (ours.width,), (ours.width, ours.width)
     carry = "cores.0.injection."
     tensors = {
-        **ends(ours, "transformer.wte.weight", "lm_head.weight", stored),
+        **ends(ours, _ENDS, stored),
         f"{carry}log_a": (Part("transformer.adapter.A_log", width),),
         f"{carry}dt_bias": (Part("transformer.adapter.dt_bias", width),),
         f"{carry}b.weight": (Part("transformer.adapter.B", both),),
@@ -66,15 +121,11 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         tensors["input_norm.weight"] = (Part("transformer.ln_prelude.weight", width),)
     for number, (here, there) in enumerate(stacked_layers(ours)):
         tensors |= _layer(ours, number, here, there)
-    unused = ("freqs_cis", "lm_head.weight") if ours.tie_head else ("freqs_cis",)
-    return Translation(ours, tensors, unused, passes_over=True)
+    return Translation(ours, tensors, _ENDS, ("freqs_cis",), passes_over=True)
 
 
 def _config(config: ConfigFile) -> LoopedConfig:
-    for key, known in _FIXED.items():
-        config.must_be(key, *known)
     width, heads = config["n_embd"], config["num_attention_heads"]
-    config.must_be("mup_model_scaling_factor", 1)
     config.must_be("recurrent_embedding_dimension", width)
     config.must_be("recurrent_intermediation_embedding_dimension", config["intermediate_size"])
     config.must_be("recurrent_num_attention_heads", heads)
@@ -82,6 +133,9 @@ def _config(config: ConfigFile) -> LoopedConfig:
     rope = ConfigFile(config.path, config.get("rope_settings") or {})
     rope.must_be("use_rope", True)
     rope.must_be("rope_condense_ratio", 1)
+    strange = sorted(set(rope.values) - {"use_rope", "rope_condense_ratio", "rope_base"})
+    if strange:
+        raise ValueError(f"{config.path} has rope_settings with {strange[0]!r}, not known here")
     parts = [config[f"n_layers_in_{part}"] for part in ("prelude", "recurrent_block", "coda")]
     loops, deep = config["mean_recurrence"], config["mean_backprop_depth"]
     return LoopedConfig(
@@ -138,4 +192,4 @@ def _layer(config: LoopedConfig, number: int, ours: str, theirs: str) -> dict:
     return tensors
 
 
-FAMILY = Family(("parcae",), translate, is_parcae, pickled=True)
+FAMILY = Family(("parcae",), _KEYS, translate, is_parcae, pickled=True)

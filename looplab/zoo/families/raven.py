@@ -16,6 +16,7 @@ from looplab.model import LoopedConfig
 from looplab.model.layers import rotary_table
 from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.keys import Keys
 from looplab.zoo.translation import (
     LENGTH,
     Part,
@@ -29,12 +30,14 @@ from looplab.zoo.translation import (
 # What a layer's tensors are called in one form and in no other; the Llama form has no such name.
 _SIGNS = {"residual_sandwich": "norm_3.weight", "branch_post": "attn.q_norm.weight"}
 
+_ENDS = ("transformer.wte.weight", "lm_head.weight")
+
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     """Config and tensors of a huginn_raven folder."""
     ours = _config(config, _form(stored))
     tensors = {
-        **ends(ours, "transformer.wte.weight", "lm_head.weight", stored),
+        **ends(ours, _ENDS, stored),
         "cores.0.injection.mix.weight": (
             Part("transformer.adapter.weight", (ours.width, 2 * ours.width)),
         ),
@@ -43,8 +46,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     for here, there in stacked_layers(ours):
         tensors |= _layer(ours, here, there)
     # freqs_cis is the rotary table, which a cast to bfloat16 would have spoilt: it is rebuilt.
-    unused = ("freqs_cis", "lm_head.weight") if ours.tie_head else ("freqs_cis",)
-    return Translation(ours, tensors, unused)
+    return Translation(ours, tensors, _ENDS, ("freqs_cis",))
 
 
 def _form(names) -> str:
@@ -56,18 +58,15 @@ def _form(names) -> str:
 
 
 def _config(config: ConfigFile, form: str) -> LoopedConfig:
-    config.must_be("injection_type", "linear")
-    config.must_be("state_init", "like-init")
-    config.must_be("nonlin_name", "SiLU")
-    config.must_be("mlp_class_name", "GatedMLP")
-    config.must_be("bias", False)
-    config.must_be("test_time_noise", 0)
     if config["qk_bias"]:  # official code adds a bias of n_heads rows to the keys too
         config.must_be("num_key_value_heads", config["n_heads"])
     huginn = form == "residual_sandwich"
     # The retrofits carry Huginn's rope_base too, unused.
     theta, scaling = (float(config["rope_base"]), None) if huginn else rope(config)
     init = ConfigFile(config.path, config["init_values"])
+    strange = sorted(set(init.values) - {"embed_scale", "embedding", "out_proj", "std"})
+    if strange:
+        raise ValueError(f"{config.path} has init_values with {strange[0]!r}, which is not known")
     tied = config.get("tie_embeddings", config.get("tie_word_embeddings"))
     return LoopedConfig(
         vocab=config["padded_vocab_size"],
@@ -204,8 +203,60 @@ def _table(config: LoopedConfig, tokens: int) -> Tensor:
     return torch.stack((cos, sin), dim=-1)[None, :, None]
 
 
+_KEYS = Keys(
+    used=(
+        "n_embd",
+        "n_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "intermediate_size",
+        "n_layers_in_prelude",
+        "n_layers_in_recurrent_block",
+        "n_layers_in_coda",
+        "mean_recurrence",
+        "padded_vocab_size",
+        "norm_eps",
+        "qk_bias",
+        "rope_base",
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "init_values",
+        "tie_embeddings",
+        "tie_word_embeddings",
+    ),
+    harmless={
+        "auto_map": "its code is never run",
+        "n_layers": "counted again, part by part",
+        "vocab_size": "padded_vocab_size has the rows",
+        "padding_multiple": "padded_vocab_size has the rows",
+        "block_size": "a length to plan for; rotary tables grow",
+        "max_position_embeddings": "a length to plan for; rotary tables grow",
+        "effective_expected_depth": "how training began",
+        "init_orthogonal": "how training began",
+        "activation_checkpoint_impl": "memory in training",
+        "mean_backprop_depth": "training only",
+        "sampling_scheme": "training only",
+        "test_time_noise_type": "test_time_noise is 0",
+    },
+    fixed={
+        "architecture_class_name": ("RecurrentGPT",),
+        "block_class_name": ("SandwichBlock",),
+        "norm_class_name": ("RMSNorm_llama",),
+        "mlp_class_name": ("GatedMLP",),
+        "nonlin_name": ("SiLU",),
+        "injection_type": ("linear",),
+        "state_init": ("like-init",),
+        "init_strategy": ("takase",),
+        "bias": (False,),
+        "test_time_noise": (0,),
+        "partial_rotary_factor": (1,),
+    },
+    classes=("RavenForCausalLM",),
+)
 FAMILY = Family(
     ("huginn_raven",),
+    _KEYS,
     translate,
     forms={
         "huginn": Form(_huginn, _huginn_signs, _huginn_extras),
