@@ -284,6 +284,17 @@ def test_a_strip_of_a_plane_shows_frames_or_the_options_of_a_menu():
         PlaneStepper(points[0], title="", extent=(1, 0, 0, 1))
 
 
+def test_the_last_point_of_a_path_is_marked_unless_it_is_the_first_again():
+    points = torch.rand(2, 3, 2)
+    for path, marked in ((points, True), (torch.cat((points, points[:, :1]), dim=1), False)):
+        plane = PlaneStepper(path, title="one", path=True)
+        assert plane.meta.closed is not marked
+        strip = plane.film_strip((1, 2), headings=["std 0.1", "std 0.2"])
+        assert strip.figure.axes[1].get_title("left") == "std 0.2"
+        told = [text.get_text() for legend in strip.figure.legends for text in legend.get_texts()]
+        assert ("the last point" in told) is marked
+
+
 def test_frames_have_names_for_rows_and_columns_and_a_scale():
     ticks = (["a", "", "b"], ["x", "y"])
     frames = FrameStepper(

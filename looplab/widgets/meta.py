@@ -66,6 +66,7 @@ class PlaneMeta(Meta):
     captions: list  # what each frame shows, in words [menu][menu][menu][frame]
     circle: bool  # whether the unit circle is drawn
     path: bool  # whether the points are joined in their order
+    closed: bool  # whether that path ends where it began, so that no point is its last
     axes: list[str]  # names of the two axes; "" for none
     extent: list[float]  # x0, x1, y0, y1 of the plane, in the points' units
 

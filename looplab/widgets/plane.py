@@ -22,7 +22,8 @@ class PlaneStepper(Stepper):
     points: [*menu, frame, point, 2]; NaN is not drawn. menus: name -> options, at most three, in
     the order of the leading axes. first: what the slider says at frame 0. names: a legend entry for
     each kind of point; kinds [point]: which it is. captions: what each frame shows, in words, a
-    nested list [*menu][frame]. circle: draw the unit circle. path: join the points in their order.
+    nested list [*menu][frame]. circle: draw the unit circle. path: join the points in their order;
+    the last is marked, unless the path is closed: then it is the first again, in every frame.
     buttons: a button for each option instead of a menu. slider: what the slider moves over. axes:
     names of the two axes. extent: (x0, x1, y0, y1), the part of the plane to draw, in place of all
     that ever has points. Raises ValueError naming what does not fit together.
@@ -89,6 +90,7 @@ class PlaneStepper(Stepper):
             captions=_captions(captions, cloud.shape[:4], slider, first),
             circle=bool(circle),
             path=bool(path),
+            closed=bool(path and count > 1 and (cloud[..., 0, :] == cloud[..., -1, :]).all()),
             axes=list(axes),
             extent=_extent(cloud, circle) if extent is None else _checked(extent),
         )
@@ -148,10 +150,16 @@ class PlaneStepper(Stepper):
                 known = {name: offered for name, offered in self.meta.menus.values()}
                 raise ValueError(f"{called}={option!r}: the menus are {known}")
 
-    def film_strip(self, frames: Sequence[int] | None = None, each: str | None = None):
+    def film_strip(
+        self,
+        frames: Sequence[int] | None = None,
+        each: str | None = None,
+        headings: Sequence[str] | None = None,
+    ):
         """A few frames side by side as one still picture with alt text (a plots.Picture).
 
         each: the name of a menu; then a panel for each of its options, all at the last of `frames`.
+        headings: what stands above each frame, in place of what the slider moves over and a number.
         """
         from looplab.widgets.strip import plane_strip
 
@@ -160,7 +168,8 @@ class PlaneStepper(Stepper):
             frames = sorted({int(n) for n in every})
         frames = [n for n in frames if self.meta.first <= n <= self.meta.last]
         if each is None:
-            return plane_strip(self, [(f"{self.meta.slider} {n}", n, {}) for n in frames])
+            headings = headings or [f"{self.meta.slider} {n}" for n in frames]
+            return plane_strip(self, [(h, n, {}) for h, n in zip(headings, frames, strict=True)])
         menus = {name: (trait, options) for trait, (name, options) in self.meta.menus.items()}
         if each not in menus:
             raise ValueError(f"each={each!r}: the menus are {list(menus)}")

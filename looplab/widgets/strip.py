@@ -244,13 +244,13 @@ def plane_strip(stepper, panels: Sequence[tuple[str, int, dict[str, int]]]):
                     *own.T,
                     color=plots.PALETTE[kind % 7],
                     marker=plots.MARKERS[kind % 7],
-                    markersize=4 if meta.path else 6,
+                    markersize=4 if meta.path and not meta.closed else 6,
                     markeredgecolor="white",
                     markeredgewidth=0.4,
                     linestyle="",
                     label=meta.names[kind] if meta.names else None,
                 )
-            if meta.path:  # a ring, which hides no mark
+            if meta.path and not meta.closed:  # a ring, which hides no mark
                 look = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": "black"}
                 panel.plot(*cloud[-1], "o", label="the last point", **look)
             seen = cloud[np.isfinite(cloud).all(1)]
@@ -270,7 +270,7 @@ def plane_strip(stepper, panels: Sequence[tuple[str, int, dict[str, int]]]):
         for panel in grid[:, 0]:
             panel.set_ylabel(meta.axes[1], fontsize=8)
         handles, labels = grid[0][0].get_legend_handles_labels()
-        if meta.path or len(labels) > 1:
+        if (meta.path and not meta.closed) or len(labels) > 1:
             figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8)
     alt = f"{meta.title}. " + " ".join(state["words"] for state in states)
     return plots.Picture(figure, alt, {"frames": [frame for _, frame, _ in panels]})

@@ -4,7 +4,7 @@
 
   // meta: meta.py says what is in it. data.points: [menu, menu, menu, frame, point, 2].
   looplab.painters.plane = (meta, data) => {
-    const { names, kinds, captions, circle, path, extent: [x0, x1, y0, y1] } = meta;
+    const { names, kinds, captions, circle, path, closed, extent: [x0, x1, y0, y1] } = meta;
     const cloud = data.points, points = cloud.shape[4];
     const chosen = state => [state.token, state.layer, state.head];
 
@@ -68,13 +68,14 @@
       });
     }
 
-    // On a path the last point is the large one, and the early ones are pale.
+    // On an open path the last point is the large one, and the early ones are pale.
     function drawPoints(pen, spots) {
       if (path) pen.line(spots, { colour: PATH, width: 1 });
       spots.forEach(([x, y], i) => {
         if (!Number.isFinite(x)) return;
-        const alpha = path ? 0.25 + (0.75 * i) / Math.max(1, points - 1) : 1;
-        pen.marker(kinds[i], x, y, path && i < points - 1 ? 3.5 : 7,
+        const open = path && !closed;
+        const alpha = open ? 0.25 + (0.75 * i) / Math.max(1, points - 1) : 1;
+        pen.marker(kinds[i], x, y, open && i < points - 1 ? 3.5 : 7,
           { fill: style(kinds[i])[0], stroke: "#fff", width: 1, alpha });
       });
     }
