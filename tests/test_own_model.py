@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from looplab.course.exercises import exercise, judge
@@ -64,7 +65,99 @@ class AddsTheInput(Model):
         return self.blocks[0](z + x)
 
 
-@pytest.mark.parametrize("answer", [WithTorchsLayer, OtherNames, FromZero, AddsTheInput])
+class Mixes(nn.Module):
+    """A block that is given state and input, and mixes them itself; its MLP is gated."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.mix = nn.Linear(2 * width, width, bias=False)
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.up, self.gate, self.down = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, z, x):
+        z = self.mix(torch.cat((z, x), dim=-1))
+        seen = F.rms_norm(z, z.shape[-1:])
+        z = z + self.attention(seen, seen, seen)[0]
+        seen = F.rms_norm(z, z.shape[-1:])
+        return z + self.down(self.gate(seen) * self.up(seen))
+
+
+class WithMixesInBlocks(Model):
+    def __init__(self):
+        super().__init__()
+        del self.mix
+        self.blocks = nn.ModuleList(Mixes(32) for _ in range(2))
+
+    def step(self, z, x):
+        for block in self.blocks:
+            z = block(z, x)
+        return z
+
+
+class PreNormBlock(nn.Module):
+    """Both branches read one norm, side by side; what they bring has a learned scale."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norm, self.scale = nn.LayerNorm(width), nn.Parameter(torch.ones(width))
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, 99), nn.ReLU(), nn.Linear(99, width))
+
+    def forward(self, z):
+        seen = self.norm(z)
+        return z + self.scale * (self.attention(seen, seen, seen)[0] + self.mlp(seen))
+
+
+class InParallel(Model):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([PreNormBlock(32)])
+
+
+class Gated(Model):
+    """A GRU cell decides how much of what a branch brings becomes the state."""
+
+    def __init__(self):
+        super().__init__()
+        block, (one, two) = self.blocks[0], (nn.GRUCell(32, 32) for _ in range(2))
+        block.one, block.two = one, two
+
+        def forward(z):
+            seen = block.norm1(z)
+            brought = block.attention(seen, seen, seen)[0]
+            z = one(brought.flatten(0, 1), z.flatten(0, 1)).view_as(z)
+            brought = block.down(F.silu(block.up(block.norm2(z))))
+            return two(brought.flatten(0, 1), z.flatten(0, 1)).view_as(z)
+
+        block.forward = forward
+
+
+class AddedInTheStep(Model):
+    """The block gives what is to be added, and the pass adds it."""
+
+    def __init__(self):
+        super().__init__()
+        whole = self.blocks[0].forward
+        self.blocks[0].forward = lambda z: whole(z) - z
+
+    def step(self, z, x):
+        z = self.mix(torch.cat((z, x), dim=-1))
+        return F.layer_norm(z + self.blocks[0](z), z.shape[-1:])
+
+
+GOOD = [
+    WithTorchsLayer,
+    OtherNames,
+    FromZero,
+    AddsTheInput,
+    WithMixesInBlocks,
+    InParallel,
+    Gated,
+    AddedInTheStep,
+]
+
+
+@pytest.mark.parametrize("answer", GOOD)
 @pytest.mark.parametrize("seed", range(5))
 def test_what_a_colleague_would_accept_passes(answer, seed):
     verdict = judge(TASK, answer, seed)

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from looplab import measure
+from looplab.course.exercises.solutions import solution
+
+Model = solution("01.6")
 
 
 def rounded(low, high, generator):
@@ -97,9 +100,44 @@ def exits(states, tolerance, in_a_row=True, unit=2, shift=4):
     return torch.where(twice.any(0), twice.long().argmax(0) + shift, len(states))
 
 
+class BranchAlone(Model):
+    """What attention or the MLP brings takes the state's place."""
+
+    def __init__(self, attention):
+        super().__init__()
+        block = self.blocks[0]
+
+        def forward(z):
+            seen = block.norm1(z)
+            brought = block.attention(seen, seen, seen)[0]
+            z = brought if attention else z + brought
+            added = block.down(F.gelu(block.up(block.norm2(z))))
+            return z + added if attention else added
+
+        block.forward = forward
+
+
+class NoActivation(Model):
+    def __init__(self):
+        super().__init__()
+        block = self.blocks[0]
+
+        def forward(z):
+            seen = block.norm1(z)
+            z = z + block.attention(seen, seen, seen)[0]
+            return z + block.down(block.up(block.norm2(z)))
+
+        block.forward = forward
+
+
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "01.4": [(one_weight, "whole sum")],
+    "01.6": [
+        (lambda: BranchAlone(attention=True), "to be added to the state"),
+        (lambda: BranchAlone(attention=False), "to be added to the state"),
+        (NoActivation, "is an activation function"),
+    ],
     "02.1": [(rounded, "more often than others"), (binomial, "more often than others")],
     "02.3": [
         (

@@ -333,6 +333,8 @@ def examine_model(answer, tokens, seed):
             x = examine_input(model, tokens)
             examine_pass(model, x)
             examine_tokens(model, tokens, x)
+            examine_stream(model, x)
+            examine_activation(model, x)
         logits = examine_readout(model, x)
         examine_gradients(model, tokens)
     return {"input": list(x.shape[:2]), "logits": list(logits.shape)}
@@ -452,6 +454,52 @@ def examine_tokens(model, tokens, x):
         raise Mistake(
             "the order of the tokens makes a difference, by positions or a causal mask: a forest "
             "has no order, every token may look at every other one"
+        )
+
+
+def examine_stream(model, x):
+    """Whether something goes straight through each block, past its branches."""
+    z, other = torch.randn(2, *x.shape)
+    for block in model.blocks:
+        matrices = [weight for weight in block.parameters() if weight.dim() > 1]
+        before = [weight.clone() for weight in matrices]
+
+        def passes(kept=None, matrices=matrices, before=before):
+            for weight, values in zip(matrices, before, strict=True):
+                weight.copy_(values if weight is kept else torch.zeros_like(values))
+            return not agrees(model.step(z, x), model.step(other, x))
+
+        # A branch needs two matrices at least; what a single one carries is no branch.
+        straight = passes() or any(passes(kept) for kept in matrices)
+        for weight, values in zip(matrices, before, strict=True):
+            weight.copy_(values)
+        if not straight:
+            raise Mistake(
+                "with the matrices of a block at zero, nothing of the state comes out of it: what "
+                "each of its branches brings is to be added to the state, as in z = z + ..."
+            )
+
+
+def examine_activation(model, x):
+    """Whether a pass bends anything besides its norms: alone, a token attends to itself alone."""
+    norms = [
+        part
+        for part in model.modules()
+        if "norm" in type(part).__name__.lower() and not list(part.children())
+        if all(weight.dim() < 2 for weight in part.parameters())
+    ]
+    hooks = [norm.register_forward_hook(lambda _, given, out: given[0]) for norm in norms]
+    given, (a, b) = x[:1, :1], torch.randn(2, 1, 1, x.shape[-1])
+    try:
+        ends = [model.step(z, given).double() for z in (0 * a, a, b, a + b)]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    bent = (ends[3] - ends[2] - ends[1] + ends[0]).abs().max()
+    if bent <= 1e-5 * max(end.abs().max() for end in ends):
+        raise Mistake(
+            "but for its norms, a pass is a linear map of each token: is an activation function, "
+            "as F.gelu, missing between the two matrices of the MLP?"
         )
 
 
