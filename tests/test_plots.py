@@ -115,7 +115,7 @@ FIGURES = {
     ),
     "bars": (
         lambda: plots.bars({"looped": 0.875, "twin": 0.5}, "accuracy", {"looped": 0.1, "twin": 0}),
-        ["accuracy: looped 0.88; twin 0.50"],
+        ["accuracy: looped 0.88 ± 0.10; twin 0.50 ± 0.00"],
     ),
     "phase_diagram": (
         lambda: plots.phase_diagram(

@@ -350,7 +350,7 @@ def stages(panels: Mapping[str, Mapping[str, Tensor]]):
 
 
 def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] | None = None):
-    """One horizontal bar per name, with its number written beside it."""
+    """A horizontal bar per name, its number written beside it, and `spread` around its end."""
     names = list(values)
     with drawing(6.4, 0.6 + 0.38 * len(names)) as (figure, axes):
         errors = [spread[name] for name in names] if spread else None
@@ -362,7 +362,8 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
         axes.set(xlabel=ylabel)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.12)
-    told = "; ".join(f"{name} {value:.2f}" for name, value in values.items())
+    more = {name: f" ± {spread[name]:.2f}" if spread else "" for name in names}
+    told = "; ".join(f"{name} {value:.2f}{more[name]}" for name, value in values.items())
     return Picture(figure, f"{ylabel}: {told}.", dict(values))
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from looplab.widgets.meta import Forest
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")  # one for each root
+# One for each root; those of the layers, which stand beside a forest, come last.
+COLOURS = ("#56B4E9", "#E69F00", "#CC79A7", "#0072B2", "#009E73", "#D55E00")
 OTHER = "#E6E6E6"  # of an answer that names no root
 INK, SOFT = "#1a1a1a", "#595959"
 BETWEEN_LEAVES, BETWEEN_TREES = 1.5, 0.3  # columns; a level is 1
