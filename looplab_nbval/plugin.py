@@ -108,16 +108,27 @@ def compare_outputs(cell, test, ref, skip_compare=None):
 _nbval_compares = plugin.IPyNbCell.compare_outputs
 
 
+ROWS = pytest.StashKey()
+
+
 def pytest_configure(config):
+    # Before any cell runs: what a cell does to the file of this name changes nothing.
+    if rows := os.environ.get("LOOPLAB_ROWS"):
+        config.stash[ROWS] = os.open(rows, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     plugin.IPyNbCell.compare_outputs = compare_outputs
     plugin.RunningKernel = WatchedKernel
+
+
+def pytest_unconfigure(config):
+    if ROWS in config.stash:
+        os.close(config.stash[ROWS])
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    rows = os.environ.get("LOOPLAB_ROWS")
-    if rows and isinstance(item, plugin.IPyNbCell) and (call.when == "call" or report.failed):
+    wanted = ROWS in item.config.stash
+    if wanted and isinstance(item, plugin.IPyNbCell) and (call.when == "call" or report.failed):
         error = call.excinfo.value if call.excinfo else None
         row = {
             "id": item.cell.get("id"),
@@ -129,8 +140,7 @@ def pytest_runtest_makereport(item, call):
         }
         if error is not None:
             row |= {"cause": _cause(item, error), "missing": _missing(item, error)}
-        with open(rows, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        os.write(item.config.stash[ROWS], json.dumps(row).encode() + b"\n")
     return report
 
 

@@ -88,6 +88,12 @@ def as_message(error: BaseException) -> dict:
     }
 
 
+def tell_ready():
+    """Tell the grader that a notebook's set-up has run."""
+    with connect(grader_address()) as grader:
+        send(grader, dumps({"ready": True}))
+
+
 class _Absent(importlib.abc.MetaPathFinder):
     """looplab's own answers, which a notebook that is being graded does without."""
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import struct
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import psutil
 
 from looplab.course.exercises.account import Account
 from looplab.course.exercises.catalogue import exercises
@@ -52,29 +54,43 @@ def as_error(told: dict) -> BaseException:
 
 
 class GraderEnd:
-    """Judges what a notebook offers; `verdicts` holds the first verdict on each exercise."""
+    """Judges what a notebook offers; `verdicts` holds the first verdict on each exercise.
+
+    `ready` is True once the notebook's own set-up has run, before any of a learner's code.
+    """
 
     def __init__(self, folder: Path, chapter: str, seed: int):
         self.server, self.address = listen(folder)
         self.tasks = {task.id: task for task in exercises(chapter[:2])}
         self.seed = seed
         self.verdicts: dict[str, Verdict] = {}
+        self.ready = False
         # Probes and what they send along are not in the learner's looplab, so they go by value.
         checks = import_module(f"looplab.course.exercises.ch{chapter[:2]}")
         cloudpickle.register_pickle_by_value(checks)
 
-    def serve(self, seconds: float):
-        """Judge one answer, if one is offered within these seconds."""
+    def serve(self, seconds: float, run: int | None = None):
+        """Judge one answer, if one is offered within these seconds.
+
+        `run` is the process id of the run that this is the grader of: what comes from a process
+        outside of its family, such as another submission, is not listened to, where the system
+        tells who calls (Linux).
+        """
         self.server.settimeout(seconds)
         with contextlib.suppress(TimeoutError):
             client, _ = self.server.accept()
             with client, contextlib.suppress(OSError, Refused, OutOfTime):
+                if run is not None and not _belongs(client, run):
+                    return
                 client.settimeout(BUSY * SECONDS)
                 with time_limit(SECONDS):
                     about = loads(receive(client))
                 self._judge(client, about)
 
     def _judge(self, notebook: socket.socket, about: dict[str, Any]):
+        if about.get("ready") is True:
+            self.ready = True
+            return
         task = self.tasks.get(str(about.get("ex")))
         if task is None or task.id in self.verdicts:
             return
@@ -92,3 +108,15 @@ class GraderEnd:
 
     def close(self):
         self.server.close()
+
+
+def _belongs(client: socket.socket, run: int) -> bool:
+    """True where the process that called is `run` or stems from it, or where none can tell."""
+    if not hasattr(socket, "SO_PEERCRED") or client.family != socket.AF_UNIX:
+        return True
+    told = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid = struct.unpack("3i", told)[0]
+    try:
+        return pid > 0 and run in (pid, *(one.pid for one in psutil.Process(pid).parents()))
+    except psutil.Error:
+        return False  # it has gone already

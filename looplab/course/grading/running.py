@@ -3,12 +3,10 @@
 import contextlib
 import copy
 import functools
-import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -22,7 +20,9 @@ import psutil
 from looplab.course.build import ROOT
 from looplab.course.exercises.judging import Verdict
 from looplab.course.grading.grader_end import GraderEnd
-from looplab.course.grading.isolation import isolated
+from looplab.course.grading.isolation import DISK, isolated
+from looplab.course.grading.rows import Rows
+from looplab.course.grading.workplace import outweighs, workplace
 from looplab_nbval.cause import Cause, read_cause
 
 POLL = 0.25  # seconds between looks at a run
@@ -30,6 +30,10 @@ POLL = 0.25  # seconds between looks at a run
 FIRST = nbformat.v4.new_code_cell(
     "from looplab.course.exercises.notebook_end import hide_checks\n\nhide_checks()",
     id="hide-checks",
+)
+# Stands behind the chapter's own set-up, in front of all that a learner wrote.
+READY = nbformat.v4.new_code_cell(
+    "from looplab.course.exercises.notebook_end import tell_ready\n\ntell_ready()", id="ready"
 )
 
 
@@ -41,6 +45,7 @@ class Limits:
     total: int = 240  # seconds for all of it
     memory: int = 4 * 2**30  # bytes of address space for each process; torch alone maps 1 GB
     file: int = 64 * 2**20  # bytes of one written file
+    disk: int = DISK  # bytes of all that is written
     processes: int = 24  # at the same time: pytest, the kernel and what they need are about 3
 
 
@@ -82,43 +87,57 @@ def run(
 ) -> Ran:
     """Run a notebook of a chapter; paths in `hidden` are out of its sight where that can be had."""
     limits = limits or Limits()
-    # No "looplab" in this name: errors are told with the innermost line outside of the library.
-    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        begun = copy.copy(notebook)
-        begun.cells = [FIRST, *notebook.cells]
-        nbformat.write(begun, folder / "submission.ipynb")
-        rows = folder / "rows"
-        grader = GraderEnd(folder, chapter, seed)
-        command = [*isolated(folder, hidden), sys.executable, "-m", "looplab_nbval", "-q"]
+    with workplace() as folder:
+        work = folder / "work"
+        nbformat.write(_begun(notebook), work / "submission.ipynb")
+        rows, grader = Rows(folder / "rows"), GraderEnd(folder, chapter, seed)
+        bound = [rows.path, *([Path(grader.address)] if os.path.exists(grader.address) else [])]
+        inside = isolated(folder, hidden, limits.disk, bound)
+        command = [*inside, sys.executable, "-m", "looplab_nbval", "-q"]
         command += ["--tb=no", "-p", "no:cacheprovider", "-c", os.devnull]
-        command += [f"--rootdir={folder}", "--nbval-lax", "--nbval-current-env"]
-        command += [f"--nbval-cell-timeout={limits.cell}", str(folder / "submission.ipynb")]
+        command += [f"--rootdir={work}", "--nbval-lax", "--nbval-current-env"]
+        command += [f"--nbval-cell-timeout={limits.cell}", str(work / "submission.ipynb")]
         process = subprocess.Popen(
             command,
-            cwd=folder,
-            env=_environment(folder, rows, grader.address),
+            cwd=work,
+            env=_environment(work, rows.path, grader.address),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=functools.partial(_limit, limits) if os.name == "posix" else None,
         )
+        # Namespaces have a limit of their own; elsewhere somebody has to look.
+        weighed = None if inside else work
         stopped: list[Stopped] = []
-        watch = threading.Thread(target=_watch, args=(process, limits, stopped), daemon=True)
+        watch = threading.Thread(
+            target=_watch, args=(process, limits, weighed, stopped), daemon=True
+        )
         watch.start()
         try:
             while process.poll() is None:
-                grader.serve(POLL)
+                grader.serve(POLL, process.pid)
+                rows.look()
         finally:
             # Nothing that the submission started outlives its grading.
             _kill_family(process)
             process.wait()
             watch.join()
             grader.close()
-        found = _read(rows)
-        set_up = "".join(_failure(found, name) for name in (FIRST.id, "set-up"))
-        return Ran(grader.verdicts, _by_exercise(found), next(iter(stopped), None), set_up)
+            rows.close()
+        told = (_failure(rows.found, cell) for cell in (FIRST.id, "set-up", READY.id))
+        set_up = "" if grader.ready else "".join(told)
+        return Ran(grader.verdicts, _by_exercise(rows.found), next(iter(stopped), None), set_up)
+
+
+def _begun(notebook):
+    """The notebook with a cell in front of it, and one that says when its set-up has run."""
+    begun = copy.copy(notebook)
+    begun.cells = [FIRST, *notebook.cells]
+    at = next((n for n, cell in enumerate(begun.cells) if cell.get("id") == "set-up"), None)
+    if at is not None:
+        begun.cells.insert(at + 1, READY)
+    return begun
 
 
 def _failure(found: list[dict], name: str) -> str:
@@ -150,7 +169,7 @@ def _limit(limits: Limits):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _watch(process: subprocess.Popen, limits: Limits, stopped: list[Stopped]):
+def _watch(process: subprocess.Popen, limits: Limits, weighed: Path | None, stopped: list[Stopped]):
     """End a run that passes a limit, and say which in `stopped`."""
     end = time.monotonic() + limits.total
     while process.poll() is None:
@@ -159,6 +178,9 @@ def _watch(process: subprocess.Popen, limits: Limits, stopped: list[Stopped]):
             stopped.append(Stopped(told, Cause.TIME))
         elif len(_family(process.pid)) > limits.processes:
             told = f"it started more than {limits.processes} processes"
+            stopped.append(Stopped(told, Cause.STOPPED))
+        elif weighed and outweighs(weighed, limits.disk):
+            told = f"it wrote more than {limits.disk // 10**6} MB"
             stopped.append(Stopped(told, Cause.STOPPED))
         if stopped:
             _kill_family(process)
@@ -187,18 +209,6 @@ def _kill_family(process: subprocess.Popen):
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-
-
-def _read(rows: Path) -> list[dict]:
-    """The lines of a file that the learner's process may have written itself."""
-    found = []
-    with contextlib.suppress(OSError), open(rows, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
-                if isinstance(row, dict):
-                    found.append(row)
-    return found
 
 
 def _by_exercise(found: list[dict]) -> dict[str, CellRow]:
