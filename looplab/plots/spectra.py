@@ -22,17 +22,18 @@ def multipliers(models: Mapping[str, Tensor]):
     Multipliers and the unit circle. slow: 3, the largest has modulus 0.91 and turns by 6 degrees.
     """
     tables = {name: torch.as_tensor(values).numpy() for name, values in models.items()}
-    wide = max(1.05, 1.1 * max(np.abs(values).max() for values in tables.values()))
+    leaders = {name: values[np.abs(values).argmax()] for name, values in tables.items()}
+    squares = {name: _square(largest) for name, largest in leaders.items()}
+    reach = max(max(abs(middle.real), abs(middle.imag)) + half for middle, half in squares.values())
+    wide = max(1.05, 1.1 * max(map(abs, leaders.values())), reach + 0.02)
     told = []
     with drawing(1.9 * len(tables) + 0.5, 4.3, columns=len(tables), rows=2, squeeze=False) as (
         figure,
         grid,
     ):
         for (name, values), (whole, close) in zip(tables.items(), grid.T, strict=True):
-            largest = values[np.abs(values).argmax()]
+            largest, (middle, half) = leaders[name], squares[name]
             size = abs(largest)
-            edge = largest / size if size else 1.0
-            middle, half = edge * (size + 1) / 2, 0.75 * abs(1 - size) + 0.04
             corner = (middle.real - half, middle.imag - half)
             look = {"facecolor": "none", "edgecolor": "0.45", "linewidth": 0.8}
             whole.add_patch(Rectangle(corner, 2 * half, 2 * half, linestyle=":", **look))
@@ -61,3 +62,10 @@ def multipliers(models: Mapping[str, Tensor]):
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return Picture(figure, f"Multipliers and the unit circle. {'; '.join(told)}.", tables)
+
+
+def _square(largest: complex) -> tuple[complex, float]:
+    """Middle and half a side of the square around a multiplier and the circle next to it."""
+    size = abs(largest)
+    edge = largest / size if size else 1.0
+    return complex(edge * (size + 1) / 2), 0.75 * abs(1 - size) + 0.04
