@@ -86,7 +86,8 @@ my_loops = 6  # your guess
 #
 # The next cell runs the model for 32 loops and records everything. The picture under it is a *film
 # strip*: the forest at a few loops. In every node stands the root that the model would name for it
-# if it stopped now, and the colour says it again. Beside the node, small, is its own label.
+# if it stopped now, and the colour says it again. Beside the node, small, is its own label. Below
+# stands the state of the ringed node after each layer, with the way it came in grey.
 
 # %% id="microscope-strip"
 run = trace(
@@ -99,11 +100,12 @@ run = trace(
 microscope = LoopMicroscope(
     run, hero, token=token, targets=forests.targets, parents=tasks.parents(forests.tokens)
 )
-microscope.film_strip(loops=(1, 2, 3, 4))
+microscope.film_strip(loops=(1, 2, 3, 4, 12), states=True)
 
 # %% [markdown] id="microscope-text"
-# Watch the root's colour run down the chain. That is the picture to show a friend: nobody wrote
-# this algorithm, and every pass is the same three layers.
+# Watch the root's colour run down the chain, and the state below go on, after the answer is right,
+# into a tour that it repeats. That is the picture to show a friend: nobody wrote this algorithm,
+# and every pass is the same three layers.
 #
 # Here is the instrument itself. It appears when you run the cell, and then works by itself; where
 # a web page shows this notebook as it was, you only have the film strip.
@@ -286,24 +288,26 @@ print(f"the end of this chain is right from loop {own} on; you guessed {my_loops
 chains = tasks.chain_and_star(64, torch.Generator().manual_seed(1), chain=(7, 7))
 others = trace(hero, chains.tokens, 32, generator=torch.Generator().manual_seed(0))
 answers = hero.readout(others.loop_ends).argmax(-1)
-needed, never = {}, 0
+needed, spread, never = {}, {}, 0
 for depth in range(1, 7):
     found = [
         right_from(answers[:, f, n].tolist(), int(chains.targets[f, n]))
         for f, n in (chains.difficulty == depth).nonzero().tolist()
     ]
     never += found.count(None)
-    settled = [loop for loop in found if loop is not None]
-    needed[f"{depth} from the root"] = sum(settled) / len(settled)
+    settled = torch.tensor([loop for loop in found if loop is not None], dtype=torch.float)
+    name = f"{depth} from the root"
+    needed[name], spread[name] = settled.mean().item(), settled.std().item()
 print(f"64 other chains of seven: {never} of {64 * 6} nodes are wrong after 32 loops")
-picture = plots.bars(needed, "first loop of the lasting right answer, mean")
+picture = plots.bars(needed, "loops needed, mean ± std", spread)
 plots.mark(picture, whose("00.2"))
 
 # %% [markdown] id="right-text"
 # **Measured here**,<!-- by right-measure --> in 64 forests: nodes far from their root take more
-# loops, but nowhere near one loop for each step. How a loop can take several steps at once you find
-# out in chapter 02, on a model with a single layer. (The few nodes that never become right are left
-# out of the means.)
+# loops in the mean, but nowhere near one loop for each step, and they differ more among themselves
+# (the thin lines: one standard deviation). How a loop can take several steps at once you find out
+# in chapter 02, on a model with a single layer. (The few nodes that never become right are left
+# out.)
 
 # %% [markdown] id="chapters"
 # ## The chapters
