@@ -147,16 +147,16 @@ def _rotated(answer, seed, count, first):
     rest = list(range(first, count))
     wanted = [*rest, "inject", *range(first)] if first else ["inject", *rest]
     if "inject" not in order:
-        raise Mistake("the pass never injects the input: it belongs in front of layer 0")
+        raise Mistake("the pass never injects the input: it belongs in front of layers[0]")
     if first and order == ["inject", *rest, *range(first)]:
         raise Mistake(
-            "you inject at the start of every pass; injection stands in front of layer 0, "
+            "you inject at the start of every pass; injection stands in front of layers[0], "
             "wherever the pass begins"
         )
     if sorted(map(str, order)) != sorted(map(str, wanted)):
-        raise Mistake(f"a pass runs every layer once; from layer {first} yours ran {order}")
+        raise Mistake(f"a pass runs every layer once; from layers[{first}] yours ran {order}")
     if order != wanted:
-        raise Mistake(f"from layer {first} the order should go round; yours was {order}")
+        raise Mistake(f"from layers[{first}] the order should go round; yours was {order}")
     right = torch.ones(2)
     for step in wanted:
         right = right / 2 + shifts[-1] if step == "inject" else right * (step + 2) + shifts[step]
