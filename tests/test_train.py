@@ -3,7 +3,7 @@
 import json
 import signal
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -22,6 +22,7 @@ SMALL = LoopedConfig(
 )
 ROOTS = partial(tasks.find_root, nodes=4, max_depth=2)
 SHORT = Recipe(steps=80, batch=4, loops=UniformLoops(1, 3), warmup=5)
+NONE = torch.full((8, 4), -100)
 ONE = Recipe(steps=1, batch=8, loops=4, clip=1e9)
 
 
@@ -154,7 +155,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, how):
     assert stopped.loss == straight.loss[: stopped.steps]
     assert not same(weights(torn), weights(build(start="normal")))
 
-    back = build(seed=9, start="normal")  # the checkpoint brings its own weights
+    back = build(start="normal")
     steps = counted(back)
     resumed = train(back, SHORT, StoppingRoots(), checkpoint=file)
     assert not resumed.interrupted
@@ -178,7 +179,7 @@ def test_an_interrupt_keeps_what_was_learned():
 def test_a_finished_run_is_not_run_again(tmp_path):
     model, file = build(), tmp_path / "deep" / "run.safetensors"
     history = train(model, SHORT, checkpoint=file)
-    back = build(seed=1)
+    back = build()
     steps = counted(back)
     again = train(back, SHORT, checkpoint=file)
     assert steps == []
@@ -206,7 +207,7 @@ def test_a_checkpoint_from_before_a_setting_was_there_is_resumed(tmp_path):
 
     forget("config", "stride")
     forget("recipe", "penalty")
-    back = build(seed=1)
+    back = build()
     assert train(back, short, checkpoint=file).steps == 2
     assert same(weights(back), weights(model))
     with pytest.raises(ValueError, match="stride is 1.0 there and 0.5 here"):
@@ -247,6 +248,188 @@ def test_files_that_are_no_checkpoint_of_this_run_are_refused_and_kept(tmp_path)
     with pytest.raises(ValueError, match="width is 16 there and 8 here"):
         train(build(width=8), short, checkpoint=whole)
     assert whole.read_bytes() == bytes_before
+
+
+def first_targets(shift):
+    """A task of one name that is another one at every `shift`."""
+
+    def task(batch, generator):
+        drawn = ROOTS(batch, generator)
+        return drawn._replace(targets=(drawn.targets + shift) % 4)
+
+    return task
+
+
+@dataclass
+class Fixed:
+    """A task that holds its data, and is written with its address."""
+
+    batch: tuple
+
+    def __call__(self, size, generator):
+        return self.batch
+
+    __repr__ = object.__repr__
+
+
+SAME_NAME = {
+    "closures": lambda: [first_targets(shift) for shift in (0, 1)],
+    "lambdas": lambda: [
+        lambda size, draw, shift=shift: first_targets(shift)(size, draw) for shift in (0, 1)
+    ],
+    "objects": lambda: [Fixed(one_batch(seed)[0]) for seed in (3, 4)],
+    "partials of objects": lambda: [partial(Fixed(one_batch(seed)[0])) for seed in (3, 4)],
+}
+
+
+@pytest.mark.parametrize("kind", SAME_NAME)
+def test_another_task_of_the_same_name_is_another_run(tmp_path, kind):
+    file, short = tmp_path / "run.safetensors", replace(SHORT, steps=1, batch=8)
+    one, other = SAME_NAME[kind]()
+    model = build()
+    train(model, short, one, checkpoint=file)
+    with pytest.raises(ValueError, match="another first batch"):
+        train(build(), short, other, checkpoint=file)
+    again = SAME_NAME[kind]()[0]  # the same data in another object
+    back = build()
+    steps = counted(back)
+    train(back, short, again, checkpoint=file)
+    assert steps == [] and same(weights(back), weights(model))
+
+
+def test_other_start_weights_are_another_run(tmp_path):
+    file, short = tmp_path / "run.safetensors", replace(SHORT, steps=2)
+    train(build(), short, checkpoint=file)
+    for seed in (1, 2):
+        model = build(seed)
+        with pytest.raises(ValueError, match="started from other weights.*manual_seed"):
+            train(model, short, checkpoint=file)
+        assert same(weights(model), weights(build(seed)))
+    nudged = build()
+    nudged.head.weight.data[-1, -1] += 1e-3
+    with pytest.raises(ValueError, match="other weights"):
+        train(nudged, short, checkpoint=file)
+
+
+def test_a_model_that_has_come_as_far_as_its_checkpoint_goes_on(tmp_path):
+    whole, torn = build(), build()
+    straight = train(whole, SHORT)
+    with interrupt_in_forward(torn, 7):
+        train(torn, SHORT, checkpoint=tmp_path / "run.safetensors")
+    resumed = train(torn, SHORT, checkpoint=tmp_path / "run.safetensors")  # the cell run again
+    assert resumed.loss == straight.loss and same(weights(torn), weights(whole))
+
+
+def test_a_finished_run_is_given_more_steps(tmp_path):
+    file, longer = tmp_path / "run.safetensors", replace(SHORT, steps=100)
+    first = train(build(), SHORT, checkpoint=file)
+    model = build()
+    steps = counted(model)
+    with interrupt_in_forward(model, 9):
+        part = train(model, longer, checkpoint=file)
+    assert (part.steps, len(steps)) == (89, 9)
+    back = build()
+    both = train(back, longer, checkpoint=file)
+    assert (both.steps, len(both.loss), len(both.loops)) == (100, 100, 100)
+    assert both.loss[:80] == first.loss and both.loops[:80] == first.loops
+    assert both.loss[:89] == part.loss
+    at_once = tmp_path / "again.safetensors"
+    train(build(), SHORT, checkpoint=at_once)
+    whole = build()
+    assert train(whole, longer, checkpoint=at_once).loss == both.loss
+    assert same(weights(whole), weights(back))
+    with pytest.raises(ValueError, match="steps is 100 there and 80 here"):
+        train(build(), SHORT, checkpoint=file)
+
+
+def test_an_unfinished_run_is_finished_before_it_is_given_more_steps(tmp_path):
+    file, model = tmp_path / "run.safetensors", build()
+    with interrupt_in_forward(model, 7):
+        train(model, SHORT, checkpoint=file)
+    with pytest.raises(ValueError, match=r"has taken 7 of 80 steps: finish these with steps=80"):
+        train(build(), replace(SHORT, steps=100), checkpoint=file)
+
+
+def test_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    train(build(), replace(SHORT, steps=1), checkpoint="~/run.safetensors")
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["run.safetensors"]
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_frozen_model_is_told_apart_from_one_with_frozen_parts():
+    frozen = build().requires_grad_(False)
+    with pytest.raises(ValueError, match=r"frozen.*model.requires_grad_\(\) first"):
+        train(frozen, SHORT)
+    frozen.head.requires_grad_(True)
+    before = weights(frozen)
+    train(frozen, replace(SHORT, steps=3))
+    changed = {name for name in before if not torch.equal(before[name], weights(frozen)[name])}
+    assert changed == {"head.weight"}
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_training_inside_a_block_without_gradients(around):
+    model, whole = build(), build()
+    with around():
+        history = train(model, replace(SHORT, steps=3))
+    assert history.loss == train(whole, replace(SHORT, steps=3)).loss
+    with around():
+        held = one_batch()[0]
+    train(build(), ONE, lambda *_: held, threads=None)
+    with torch.inference_mode():
+        model = build()
+    with pytest.raises(ValueError, match="under torch.inference_mode"):
+        train(model, SHORT)
+
+
+def test_training_where_float64_is_the_default():
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        model = build(start="normal")
+        recipe = replace(SHORT, steps=3, loops=PoissonLogNormalLoops(2), penalty=1.0)
+        history = train(model, recipe, threads=None)
+    finally:
+        torch.set_default_dtype(before)
+    assert history.steps == 3 and {w.dtype for w in model.parameters()} == {torch.float64}
+
+
+def test_a_token_without_a_target_has_no_say():
+    batch, _ = one_batch()
+    half = batch.targets.clone()
+    half[:, ::2] = -100
+    model = build()
+    with torch.no_grad():
+        logits = model(batch.tokens, 4).logits
+    wanted = F.cross_entropy(logits[:, 1::2].flatten(0, 1), batch.targets[:, 1::2].flatten())
+    found = train(build(), ONE, lambda *_: batch._replace(targets=half)).loss[0]
+    assert_close(found, wanted.item())
+    table = accuracy_table(model, batch._replace(targets=half), 4)
+    right = (logits.argmax(-1) == half)[:, 1::2]
+    assert_close(table.exact[3].item(), right.all(-1).double().mean().item())
+    rated = batch.difficulty[:, 1::2]
+    for kind in rated.unique():
+        share = right[rated == kind].double().mean().item()
+        assert_close(table.accuracy[3, kind].item(), share, rtol=1e-6, atol=0)
+
+
+def test_targets_as_people_have_them():
+    batch, _ = one_batch()
+    for kind in (torch.int32, torch.uint8):
+        train(build(), ONE, lambda *_, kind=kind: batch._replace(targets=batch.targets.to(kind)))
+
+
+def test_a_later_batch_without_a_target_is_named():
+    batches = iter([one_batch()[0], one_batch()[0]._replace(targets=NONE)] * 2)
+
+    def task(size, generator):
+        pair = [next(batches) for _ in range(2)]
+        return type(pair[0])(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
+
+    with pytest.raises(ValueError, match="step 1: every target of its batch is -100"):
+        train(build(), replace(SHORT, steps=2, batch=8), task)
 
 
 def test_uniform_loops_reach_both_bounds_evenly():
@@ -414,6 +597,26 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_weights():
         (
             lambda: train(build(), ONE, lambda *_: one_batch()[0]._replace(targets=torch.zeros(8))),
             r"targets have shape \(8,\); expected one per token, \(8, 4\)",
+        ),
+        (
+            lambda: train(build(), ONE, lambda *_: one_batch()[0]._replace(targets=NONE)),
+            "every target is -100",
+        ),
+        (
+            lambda: train(build(), ONE, lambda *_: one_batch()[0]._replace(targets=NONE + 99)),
+            "from -1 to -1: classes count from 0, and a token without a target has -100",
+        ),
+        (
+            lambda: train(build(), replace(ONE, steps=2), one_batch()[1]),
+            r"asked for 16 items and gave tokens of shape \(8, 4, 2\)",
+        ),
+        (
+            lambda: train(build(), ONE, lambda *_: one_batch()[0][:2]),
+            r"task gives Tensor, Tensor: expected looplab.tasks.Batch",
+        ),
+        (
+            lambda: train(build(), ONE, lambda *_: one_batch()[0]._replace(targets=NONE / 2)),
+            r"targets have dtype torch.float32",
         ),
         (lambda: accuracy_table(build(), one_batch()[0], 0), "loops is 0; it must be at least 1"),
         (

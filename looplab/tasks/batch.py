@@ -41,9 +41,33 @@ def batches(task: Task, batch: int, generator: torch.Generator, block: int = 64)
     check_whole("batch", batch, 1)
     check_whole("block", block, 1)
     while True:
-        drawn = task(batch * block, generator)
+        drawn = check_drawn(task(batch * block, generator), batch * block)
         for start in range(0, batch * block, batch):
             yield Batch(*(tensor[start : start + batch] for tensor in drawn))
+
+
+def check_drawn(drawn: object, count: int) -> Batch:
+    """What a task gave, as a Batch; ValueError unless it is three tensors of `count` items.
+
+    >>> items = torch.zeros(2, 5, dtype=torch.long)
+    >>> check_drawn((items, items, items), 2).tokens.shape
+    torch.Size([2, 5])
+    """
+    parts = tuple(drawn) if isinstance(drawn, tuple | list) else (drawn,)
+    if len(parts) != 3 or not all(isinstance(part, torch.Tensor) for part in parts):
+        told = ", ".join(type(part).__name__ for part in parts)
+        raise ValueError(
+            f"the task gives {told}: expected looplab.tasks.Batch(tokens, targets, difficulty), "
+            "three tensors; difficulty is -1 where there is none"
+        )
+    for name, part in zip(Batch._fields, parts, strict=True):
+        if part.dim() < 1 or len(part) != count:
+            raise ValueError(
+                f"the task was asked for {count} items and gave {name} of shape "
+                f"{tuple(part.shape)}: task(items, generator) must give as many as asked for, "
+                "training draws many batches at once"
+            )
+    return Batch(*parts)
 
 
 def check_whole(name: str, value: int, low: int, high: int | None = None) -> None:

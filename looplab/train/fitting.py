@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -11,11 +12,12 @@ import torch
 from looplab.basics.threads import faster_threads, use_threads
 from looplab.model import LoopedTransformer
 from looplab.tasks import Batch, Task
+from looplab.tasks.batch import check_drawn
 from looplab.train import saving
 from looplab.train.draws import Seeds, drawn_batches
 from looplab.train.interrupt import stop_on_interrupt
 from looplab.train.recipe import Recipe
-from looplab.train.step import Progress, batch_loss, train_step
+from looplab.train.step import NO_TARGET, Progress, batch_loss, train_step
 
 SAVE_SECONDS = 30.0  # a checkpoint is written this often, at the end, and on an interrupt
 
@@ -46,16 +48,19 @@ def fit(
 
     task: callable (batch, generator) -> Batch, such as functools.partial(find_root, max_depth=5).
     checkpoint: a file to save to and to resume from. A resumed run ends in the same weights, bit
-        for bit on one CPU, as one that was never interrupted.
+        for bit on one CPU, as one that was never interrupted. A finished run goes on where the
+        recipe now has more steps, at the learning rates of that longer recipe. A run is known by
+        its start weights, its recipe and its first batch: build the model as it was built then.
     device: None for the GPU when there is one (bfloat16 where the GPU has it), else the CPU.
     threads: CPU threads; None to time a step with one and with all, and keep the faster.
 
     An interrupt (Ctrl-C, or the stop button) ends training after the step in hand; the model
     keeps what it has learned. Same recipe, same threads and same start weights: same result.
+    Frozen weights stay as they are; a token whose target is -100 has no say in the loss.
 
-    Raises ValueError for a checkpoint of another run, for a file that is no checkpoint, and for
-    batches the model cannot answer; FloatingPointError when the loss stops being a number (the
-    model then holds the last good weights).
+    Raises ValueError for a checkpoint of another run, for a file that is no checkpoint, for a model
+    that is frozen altogether, and for batches the model cannot answer; FloatingPointError when the
+    loss stops being a number (the model then holds the last good weights).
     Source: Huginn's training (arXiv 2502.05171, section 3.3), at toy scale.
 
     Example:
@@ -69,8 +74,9 @@ def fit(
         >>> train.fit(model, task, recipe, progress=False).steps
         3
     """
-    seeds, run = Seeds(recipe), saving.identity(model, task, recipe)
-    path = None if checkpoint is None else Path(checkpoint)
+    seeds = Seeds(recipe)
+    path = None if checkpoint is None else Path(checkpoint).expanduser()
+    _check_model(model)
     _check_loops(model, recipe, seeds.loops)
     with _training(model, device) as where:
         optimizer = torch.optim.AdamW(
@@ -80,9 +86,15 @@ def fit(
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        past = saving.Saved(0, [], [], 0.0, 0)
+        past, run = saving.Saved(0, [], [], 0.0, 0), {}
+        drawn: Iterator[Batch] | None = None
         if path is not None and path.exists():
-            past = saving.restore(path, run, model, optimizer)
+            past, run = saving.restore(
+                path, model, optimizer, task, recipe, lambda begun: _first_batch(task, begun)[0]
+            )
+        elif path is not None:
+            first, drawn = _first_batch(task, recipe)
+            run = saving.identity(model, task, recipe, first)
         if past.threads:  # the number of threads changes the last bits, so a resumed run keeps it
             threads = past.threads
         elif threads is None:
@@ -91,7 +103,8 @@ def fit(
 
         def reached() -> saving.Saved:
             seconds = past.seconds + time.perf_counter() - begun
-            return saving.Saved(done.step, done.loss, seeds.loops[: done.step], seconds, threads)
+            loops = past.loops + seeds.loops[past.step : done.step]
+            return saving.Saved(done.step, done.loss, loops, seconds, threads)
 
         def save() -> None:
             if path is not None:
@@ -100,7 +113,9 @@ def fit(
         if not past.threads:
             save()  # before the first step: a folder that cannot be written shows up at once
         with use_threads(threads):
-            interrupted = _take_steps(model, optimizer, task, recipe, seeds, done, save, progress)
+            if drawn is None:
+                drawn = drawn_batches(task, recipe, seeds, done.step)
+            interrupted = _take_steps(model, optimizer, drawn, recipe, seeds, done, save, progress)
         optimizer.zero_grad()
         now = reached()
     return History(now.step, now.loss, now.loops, now.seconds, interrupted, str(where), threads)
@@ -109,7 +124,7 @@ def fit(
 def _take_steps(
     model: LoopedTransformer,
     optimizer: torch.optim.Optimizer,
-    task: Task,
+    drawn: Iterator[Batch],
     recipe: Recipe,
     seeds: Seeds,
     done: Progress,
@@ -125,12 +140,12 @@ def _take_steps(
     generator = torch.Generator(where)
     with stop_on_interrupt() as stop, _progress_bar(recipe.steps, first, shown) as bar:
         try:
-            for batch in drawn_batches(task, recipe, seeds, first):
+            for batch in drawn:
                 if stop:
                     break
                 if done.step == first:
                     _check_batch(model, batch)
-                batch = Batch(*(tensor.to(where) for tensor in batch))
+                batch = Batch(*(_usable(tensor, where) for tensor in batch))
                 generator.manual_seed(seeds.noise[done.step])
                 loops = seeds.loops[done.step]
                 train_step(model, optimizer, batch, recipe, loops, generator, done)
@@ -158,17 +173,32 @@ def _training(model: LoopedTransformer, device: str | None) -> Iterator[torch.de
     home, was_training = model.head.weight.device, model.training
     try:
         model.to(where).train()
-        yield where
+        with torch.inference_mode(False), torch.enable_grad():  # also inside a no_grad
+            yield where
     finally:
         model.to(home).train(was_training)
+
+
+def _first_batch(task: Task, recipe: Recipe) -> tuple[Batch, Iterator[Batch]]:
+    """The first batch of a run, and all of its batches with that one in front."""
+    drawn = drawn_batches(task, recipe, Seeds(recipe))
+    first = next(drawn)
+    return first, chain([first], drawn)
+
+
+def _usable(tensor: torch.Tensor, where: torch.device) -> torch.Tensor:
+    """On the device, and not one of torch.inference_mode, which no graph can hold."""
+    return tensor.to(where).clone() if tensor.is_inference() else tensor.to(where)
 
 
 def _best_threads(model: LoopedTransformer, task: Task, recipe: Recipe, seeds: Seeds) -> int:
     """Threads that run the first step faster; changes neither weights nor random state."""
     if model.head.weight.device.type != "cpu":
         return torch.get_num_threads()
-    batch = task(recipe.batch, torch.Generator().manual_seed(seeds.data[0]))
+    drawn = task(recipe.batch, torch.Generator().manual_seed(seeds.data[0]))
+    batch = check_drawn(drawn, recipe.batch)
     _check_batch(model, batch)
+    batch = Batch(*(_usable(tensor, model.device) for tensor in batch))
 
     def work() -> None:
         noise = torch.Generator().manual_seed(0)
@@ -188,6 +218,20 @@ def _check_loops(model: LoopedTransformer, recipe: Recipe, loops: list[int]) -> 
         )
 
 
+def _check_model(model: LoopedTransformer) -> None:
+    weights = list(model.parameters())
+    if not any(weight.requires_grad for weight in weights):
+        raise ValueError(
+            "every weight of this model is frozen, as zoo.load leaves them: call "
+            "model.requires_grad_() first"
+        )
+    if any(weight.is_inference() for weight in weights):
+        raise ValueError(
+            "this model was made under torch.inference_mode, which nothing can train: make it "
+            "outside of that block"
+        )
+
+
 def _check_batch(model: LoopedTransformer, batch: Batch) -> None:
     tokens, targets, _ = batch
     if targets.shape != tokens.shape[:2]:
@@ -195,9 +239,19 @@ def _check_batch(model: LoopedTransformer, batch: Batch) -> None:
             f"targets have shape {tuple(targets.shape)}; expected one per token, "
             f"{tuple(tokens.shape[:2])}"
         )
-    low, high = int(targets.min()), int(targets.max())
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise ValueError(f"targets have dtype {targets.dtype}: expected whole numbers, .long()")
+    told = targets[targets.long() != NO_TARGET]
+    if not len(told):
+        raise ValueError(f"every target is {NO_TARGET}, so there is nothing to learn from")
+    low, high = int(told.min()), int(told.max())
     classes = model.config.answers
-    if low < 0 or high >= classes:
+    if low < 0:
+        raise ValueError(
+            f"targets run from {low} to {high}: classes count from 0, and a token without a target "
+            f"has {NO_TARGET}"
+        )
+    if high >= classes:
         raise ValueError(
             f"targets run from {low} to {high}, but the model has classes 0 to {classes - 1}: "
             f"build it with LoopedConfig(classes={high + 1}, ...)"

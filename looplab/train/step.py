@@ -11,6 +11,8 @@ from looplab.model import LoopedTransformer
 from looplab.tasks import Batch
 from looplab.train.recipe import Recipe
 
+NO_TARGET = -100  # what stands in targets where a token has none, as in PyTorch's cross-entropy
+
 
 @dataclass
 class Progress:
@@ -36,8 +38,9 @@ def train_step(
 ) -> None:
     """Take the step after those of `progress`, and add its loss there.
 
-    `generator` draws the state at loop 0. Raises FloatingPointError before the weights are touched
-    when the loss or its gradient stops being a number.
+    `generator` draws the state at loop 0. Raises, before the weights are touched, ValueError for a
+    batch without a target, and FloatingPointError when the loss or its gradient stops being a
+    number.
 
     >>> from looplab import LoopedConfig, tasks
     >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
@@ -52,6 +55,8 @@ def train_step(
     loss.backward()
     size = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     if not (loss.isfinite() and size.isfinite()):
+        if not (batch.targets != NO_TARGET).any():
+            raise ValueError(f"step {progress.step}: every target of its batch is {NO_TARGET}")
         raise FloatingPointError(
             f"step {progress.step} ({loops} loops) gave loss {loss.item():.3g} and gradient size "
             f"{size.item():.3g}; the model holds the weights from before it. "
@@ -69,7 +74,7 @@ def train_step(
 def batch_loss(
     model: LoopedTransformer, batch: Batch, recipe: Recipe, loops: int, generator: torch.Generator
 ) -> Tensor:
-    """Cross-entropy over every token, of the last loop or of all, plus the penalty.
+    """Cross-entropy over all tokens with a target, of the last loop or of all, plus the penalty.
 
     >>> from looplab import LoopedConfig, tasks
     >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
@@ -93,8 +98,9 @@ def batch_loss(
         if on_all:
             ends = out.loop_states[-(recipe.grad_loops or loops) :]
             logits = model.readout(ends, batch.tokens)
-    targets = batch.targets.expand(logits.shape[:-1])
-    loss = F.cross_entropy(logits.float().flatten(0, -2), targets.flatten())
+    targets = batch.targets.long().expand(logits.shape[:-1])
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=NO_TARGET)
     if recipe.penalty > 0 and loops > 1:
         loss = loss + recipe.penalty * relative_step(out.loop_states[-2:].float()).mean()
     return loss

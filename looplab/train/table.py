@@ -8,13 +8,14 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer
 from looplab.tasks import Batch
+from looplab.train.step import NO_TARGET
 
 
 class AccuracyTable(NamedTuple):
     """accuracy: [loop, difficulty], NaN where the batch has no such token; exact: [loop].
 
     Row 0 is loop 1; column d is difficulty d. `exact` is the share of items with every token
-    right, tokens without a difficulty included.
+    right, tokens without a difficulty included. Tokens without a target (-100) count nowhere.
     """
 
     accuracy: Tensor
@@ -52,7 +53,8 @@ def accuracy_table(
     if generator is None:
         generator = torch.Generator(device).manual_seed(0)
 
-    rated = difficulty >= 0
+    unasked = targets == NO_TARGET
+    rated = (difficulty >= 0) & ~unasked
     kinds = difficulty[rated]  # [rated token]
     counts = kinds.bincount()
     accuracy = torch.empty(loops, len(counts))
@@ -63,5 +65,5 @@ def accuracy_table(
         right = model.answer(state, ready).argmax(-1) == targets  # [batch, token]
         hits = kinds.bincount(weights=right[rated].double(), minlength=len(counts))
         accuracy[loop] = (hits / counts).cpu()
-        exact[loop] = right.all(-1).double().mean().cpu()
+        exact[loop] = (right | unasked).all(-1).double().mean().cpu()
     return AccuracyTable(accuracy, exact)
