@@ -720,7 +720,8 @@ for name, each in models.items():
     right = (run.logits.argmax(-1) == forests.targets).float().mean()
     layer = each.cores[0].layers[0]
     told = f"{layer.attn.out.weight.std():.2f}, {layer.mlp.down.weight.std():.2f}"
-    print(f"{name:24s} {100 * still:13.1f} % {cosine:14.2f} {100 * right:7.0f} %   {told}")
+    rests = "all" if still == 1 else f"{100 * still:.0f} %"
+    print(f"{name:24s} {rests:>15s} {cosine:14.2f} {100 * right:7.0f} %   {told}")
 print(f"one answer of twelve at random would be right in {100 / 12:.0f} %")
 
 # %% [markdown] id="control-result"
