@@ -18,7 +18,8 @@ from pathlib import Path
 
 import nbformat
 
-from looplab.course.grading.marking import SOLVED, role
+from looplab.course.grading.key import role
+from looplab.course.grading.marking import SOLVED
 
 KINDS = ("solved", "half", "wrong", "unsolved", "error")
 

@@ -12,7 +12,7 @@ from classroom import RIGHT, SOLVED, STUB, code, results, row, submission
 from looplab.course.build import ROOT
 from looplab.course.grading import grade
 from looplab.course.grading.command import find
-from looplab.course.grading.marking import role, transplant
+from looplab.course.grading.key import role, transplant
 from looplab.course.grading.submission import Unreadable, answers_in, is_stub, read, student_of
 
 
@@ -173,12 +173,34 @@ def test_a_text_cell_and_a_deleted_cell_are_rows(tmp_path):
     assert set(results(report).values()) == {"not attempted"}
 
 
-def test_a_stub_is_known_by_its_line_and_not_by_a_comment():
-    line = "return todo()  # replace this line"
-    assert is_stub(f"# exercise 03.1\ndef f(x):\n    {line}")
-    assert is_stub(f"def helper(x):\n    return x\n\ndef f(x):\n    {line}")
-    assert not is_stub(f"def f(x):\n    # {line}\n    return x")
-    assert not is_stub(f"def f(x):\n    {line}\n\ndef f(x):\n    return x")
+LINE = "return todo()  # replace this line"
+
+
+@pytest.mark.parametrize(
+    ("source", "stub"),
+    [
+        (f"# exercise 03.1\ndef f(x):\n    {LINE}", True),
+        (f'def f(x):\n    """Reworded."""\n    # a thought\n    {LINE}', True),
+        (f"def helper(x):\n    return x\n\ndef f(x):\n    {LINE}", True),
+        (f"def f(x):\n    return x\n\ndef f(x):\n    {LINE}", True),
+        ("class F(B):\n    def __init__(self):\n        super().__init__()\n        todo()", True),
+        ("# exercise 03.1\n", True),
+        ("def f(x):\n    pass", True),
+        ("def f(x):\n    # what was here is gone", True),
+        ("def f(\n    x,\n):\n\n\ndef helper(x):\n    return x", False),  # f is not the last
+        (f"def f(x):\n    # {LINE}\n    return x", False),
+        (f'def f(x):\n    """{LINE}"""\n    return x', False),
+        (f"def f(x):\n    return x\n    {LINE}", False),
+        (f"def f(x):\n    if x:\n        return x\n    else:\n        {LINE}", False),
+        (f"def f(x):\n    try:\n        return x\n    except ValueError:\n        {LINE}", False),
+        (f"def f(x):\n    {LINE}\n\ndef f(x):\n    return x", False),
+        (f"def f(x):\n    {LINE}\n\nf = lambda x: x", False),
+        ("def f(x:\n    return x", False),
+        ("f = 3", False),
+    ],
+)
+def test_a_stub_is_what_does_nothing_of_its_own(source, stub):
+    assert is_stub(source) == stub
 
 
 def test_a_chapter_is_known_by_its_exercises_and_not_by_its_name(tmp_path):

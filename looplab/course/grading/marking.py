@@ -1,6 +1,5 @@
 """Grade one submission; what is wrong with a submission ends in a Report, not in an exception."""
 
-import copy
 import functools
 import re
 from collections.abc import Iterable
@@ -13,16 +12,23 @@ import nbformat
 from looplab.course.build import ROOT, number
 from looplab.course.exercises import exercises_in, judge
 from looplab.course.exercises.judging import Verdict
+from looplab.course.grading.editions import as_of_today, renumbered
+from looplab.course.grading.key import checked_in, transplant, without_explorations
 from looplab.course.grading.running import Limits, Ran, run
 from looplab.course.grading.submission import (
     CHAPTER,
+    LARGEST,
     Submission,
     Unreadable,
-    is_stub,
+    as_cell,
+    checks_in,
     printable,
     read,
     student_of,
 )
+from looplab.course.reading.code import binds, needs, statements
+from looplab.course.reading.gather import Reading, readings, whereabouts
+from looplab.course.reading.given import given_by
 from looplab_nbval.cause import Cause
 
 SOLVED = ROOT / "chapters" / "solved"
@@ -99,11 +105,11 @@ def grade(
     if not keys:
         problem = "none of the course's chapters is recognised in it"
         return Report(name, submission.student, submission.chapter, problem=problem)
-    rows = ()
+    rows, old = (), older(submission, keys)
     for notebook, key in keys.items():
         own_answers_pass(notebook, seed)
         part = replace(submission, chapter=notebook)
-        rows += Marking(key, part, seed, limits, tuple(hidden)).rows()
+        rows += Marking(key, part, seed, limits, tuple(hidden), old).rows()
     return Report(name, submission.student, next(iter(keys)), rows)
 
 
@@ -122,18 +128,23 @@ def keys_to(submission: Submission) -> dict[str, Any]:
         name: nbformat.read(path, as_version=4)
         for name, path in keys_of(submission.chapter).items()
     }
-    named = {*submission.answers, *submission.notes}
-    holding = {name: key for name, key in keys.items() if named & checked_in(key).keys()}
+    holding = {}
+    for named in ({*submission.answers, *submission.notes}, checks_in(submission.pieces)):
+        holding = holding or {n: key for n, key in keys.items() if named & checked_in(key).keys()}
     return holding or {name: key for name, key in keys.items() if name == submission.chapter}
 
 
-def checked_in(key) -> dict[str, str]:
-    """Exercise -> what its answer defines, as in `name = check("03.1", name)`."""
-    return {
-        cell.metadata["looplab"]["ex"]: cell.source.split("=")[0].strip()
-        for cell in key.cells
-        if role(cell) == "check"
-    }
+def older(submission: Submission, notebooks: Iterable[str]) -> bool:
+    """True for a notebook whose digest says that it was handed out with other answer cells."""
+    known = set()
+    for notebook in notebooks:
+        for path in (
+            *SOLVED.glob(f"{notebook}_*.ipynb"),
+            *SOLVED.parent.glob(f"{notebook}_*.ipynb"),
+        ):
+            about = nbformat.read(path, as_version=4).metadata.get("looplab", {})
+            known.add(about.get("answers"))
+    return bool(submission.edition) and submission.edition not in known
 
 
 @functools.lru_cache(maxsize=64)
@@ -148,25 +159,54 @@ def own_answers_pass(notebook: str, seed: int):
 class Marking:
     """The runs that one submission takes, and the rows they end in."""
 
-    def __init__(self, key, submission: Submission, seed=0, limits=None, hidden=()):
-        self.key, self.submission = key, submission
-        self.brief = without_explorations(key)
-        self.given = {"seed": seed, "limits": limits, "hidden": hidden}
+    def __init__(self, key, submission, seed=0, limits=None, hidden=(), older=False):
+        self.key, self.submission, self.older = key, submission, older
+        self.settings = {"seed": seed, "limits": limits, "hidden": hidden}
         self.names = checked_in(key)
+        self.given = given_by(map(as_cell, key.cells))
+        self.new = renumbered(submission.pieces, self.names) if older else {}
+        self.pieces = as_of_today(submission.pieces, self.new)
 
     def rows(self) -> tuple[Row, ...]:
-        rows, answers = {}, {}
+        rows, found = {}, {}
         for exercise in self.names:
-            source = self.submission.answers.get(exercise)
-            if source is None:
-                why = self.submission.notes.get(exercise, "the answer cell is missing")
-                rows[exercise] = Row(exercise, "not attempted", why)
-            elif is_stub(source):
-                rows[exercise] = Row(exercise, "not attempted")
+            ways = readings(exercise, self.pieces, self.given, self.older)
+            if ways := [way for way in ways if len(way.source) <= LARGEST]:
+                found[exercise] = ways
             else:
-                answers[exercise] = source
-        rows |= self.judged(answers)
-        return tuple(rows[exercise] for exercise in self.names)
+                rows[exercise] = self.unanswered(exercise)
+        rows |= self.best(found)
+        return tuple(self.told(rows[exercise]) for exercise in self.names)
+
+    def unanswered(self, exercise: str) -> Row:
+        """The row of an exercise that has nothing to run."""
+        there = [one for one in self.pieces if one.exercise == exercise and one.kind == "code"]
+        if any("todo" in one.source for one in there):  # the stub as it was handed out
+            return Row(exercise, "not attempted")
+        missing = "nothing is written in it" if there else "the answer cell is missing"
+        return Row(exercise, "not attempted", self.submission.notes.get(exercise, missing))
+
+    def told(self, row: Row) -> Row:
+        """The row, with what an older edition has to do with it."""
+        was = next((old for old, new in self.new.items() if new == row.exercise), "")
+        why = [row.why] if row.why else []
+        if was:
+            why.append(f"{was} in an older edition of the course, of which this notebook is")
+        elif self.older and row.result != "passed":
+            why.append("the notebook is of an older edition of the course, with other exercises")
+        return replace(row, why=tidy("; ".join(why)))
+
+    def best(self, found: dict[str, list[Reading]]) -> dict[str, Row]:
+        """The rows of answers as they are best read; of one that fails, other copies are tried."""
+        rows = self.judged({exercise: ways[0].source for exercise, ways in found.items()})
+        for exercise, ways in found.items():
+            for way in ways:
+                first = way == ways[0]
+                tried = rows[exercise] if first else self.alone(exercise, way.source)
+                if tried.result == "passed":
+                    rows[exercise] = replace(tried, why=way.remark)
+                    break
+        return rows
 
     def judged(self, answers: dict[str, str]) -> dict[str, Row]:
         """Run all answers together, then whatever another one may have spoilt again."""
@@ -174,21 +214,22 @@ class Marking:
         waiting = dict(answers)
         while waiting:
             ran = self.run(waiting)
-            found = {exercise: mark(exercise, ran) for exercise in waiting}
+            found = {exercise: self.mark(exercise, ran) for exercise in waiting}
             rows |= found
             # The first one to end the run is taken out, and those behind it get another.
             culprit = next((e for e in self.names if e in waiting and ended(e, ran)), None)
             if culprit is None:
                 break
             if next(iter(waiting)) != culprit:
-                rows[culprit] = self.alone(culprit, answers)  # one before it may be to blame
+                # One before it may be to blame.
+                rows[culprit] = self.alone(culprit, answers[culprit])
             waiting = {
                 exercise: source
                 for exercise, source in waiting.items()
                 if exercise != culprit and exercise not in ran.verdicts
             }
         for exercise in self.spoilt(rows, answers):
-            rows[exercise] = self.alone(exercise, answers)
+            rows[exercise] = self.alone(exercise, answers[exercise])
         return rows
 
     def spoilt(self, rows: dict[str, Row], answers: dict[str, str]) -> list[str]:
@@ -204,25 +245,43 @@ class Marking:
             )
             # Another one may keep the grader from being heard, or hold all the memory there is.
             crowded = rows[exercise].kind in ("checker", "memory") and len(others) > 0
-            return leans or crowded or any(MEDDLES.search(answers[e]) for e in others)
+            meddled = any(MEDDLES.search(answers[e]) for e in others)
+            used = needs(statements(answers[exercise]))
+            renamed = any((binds(answers[e]) - {self.names[e]}) & used for e in others)
+            return leans or crowded or meddled or renamed
 
         return [exercise for exercise in failed if owes(exercise)]
 
-    def alone(self, exercise: str, answers: dict[str, str]) -> Row:
+    def alone(self, exercise: str, source: str) -> Row:
         """The row of one answer beside the solved chapter's own answers to the others."""
-        return mark(exercise, self.run({exercise: answers[exercise]}))
+        return self.mark(exercise, self.run({exercise: source}))
+
+    def mark(self, exercise: str, ran: Ran) -> Row:
+        """The row of one exercise; of a name that was not found it says where that stands."""
+        row, missing = mark(exercise, ran), outcome(exercise, ran).missing
+        if row.result == "not attempted" and not row.why:
+            return replace(row, why="what ran ended in todo(): the stub is still in the way")
+        if row.result != "error" or not missing:
+            return row
+        told = whereabouts(missing, self.pieces, self.given)
+        if not told and missing != self.names[exercise]:
+            told = f"no code cell of this notebook defines `{missing}`"
+        return replace(row, why="; ".join(filter(None, (row.why, told))))
 
     def run(self, answers: dict[str, str]) -> Ran:
         chapter = self.submission.chapter
-        ran = run(transplant(self.brief, answers), chapter, **self.given)
+        brief = without_explorations(self.key, answers)
+        ran = run(transplant(brief, answers), chapter, **self.settings)
         if ran.set_up:  # imports took longer than a cell may, on a busy machine
-            self.given["limits"] = patient(self.given["limits"] or Limits())
-            ran = run(transplant(self.brief, answers), chapter, **self.given)
+            self.settings["limits"] = patient(self.settings["limits"] or Limits())
+            ran = run(transplant(brief, answers), chapter, **self.settings)
         if ran.set_up:
             raise Unsound(f"the chapter's set-up cell does not run here: {tidy(ran.set_up)}")
-        # An answer may lean on a name that only the whole chapter defines.
-        if _missing_names(ran) - set(self.names.values()):
-            ran = run(transplant(self.key, answers), chapter, **self.given)
+        # A name may be needed that is not to be seen in the source.
+        missing = _missing_names(ran) - set(self.names.values())
+        more = without_explorations(self.key, answers, missing)
+        if len(more.cells) > len(brief.cells):
+            ran = run(transplant(more, answers), chapter, **self.settings)
         return ran
 
 
@@ -250,7 +309,7 @@ def outcome(exercise: str, ran: Ran) -> Verdict:
     elif (row := ran.rows[exercise]).ok:
         text, cause = "the check did not reach the grader", Cause.UNHEARD
     else:
-        text, cause = row.error.split("\n")[0], row.cause
+        return Verdict("error", row.error.split("\n")[0], {}, row.cause, row.missing)
     return Verdict("error", text, {}, cause)
 
 
@@ -263,29 +322,3 @@ def ended(exercise: str, ran: Ran) -> bool:
 def tidy(text: str) -> str:
     """A learner's text in one line, not too long."""
     return printable(text)[:300].strip()
-
-
-def without_explorations(notebook):
-    """Set-up, answers and checks only: training and figures change no mark."""
-    kept = copy.copy(notebook)
-    kept.cells = [
-        cell for cell in notebook.cells if cell.id == "set-up" or role(cell) in ("answer", "check")
-    ]
-    return kept
-
-
-def transplant(key, answers: dict[str, str]):
-    """The solved chapter with these answers in place of its own, and nothing stored."""
-    notebook = copy.deepcopy(key)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        if role(cell) == "answer":
-            source = answers.get(cell.metadata["looplab"]["ex"], cell.source)
-            cell.source = source.encode("utf-8", "replace").decode()
-        cell.metadata.pop("tags", None)  # nothing is compared in there
-    return notebook
-
-
-def role(cell) -> str:
-    return cell.metadata.get("looplab", {}).get("role", "")

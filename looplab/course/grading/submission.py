@@ -10,11 +10,13 @@ from pathlib import Path
 import nbformat
 from nbformat import reader
 
-MARK = re.compile(r"^# exercise (\d\d\.\d+)[ \t\r]*$", re.M)
+from looplab.course.reading.code import LARGEST, is_python, nothing_written
+from looplab.course.reading.marks import Cell, Piece, pieces_of
+
 CHAPTER = re.compile(r"\d\d[a-z]?")  # 05b is the second half of 05
+EXERCISE = re.compile(r"\d\d\.\d+")
+CHECKED = re.compile(r"\bcheck\(\s*[\"'](\d\d\.\d+)[\"']")
 STUDENT = re.compile(r"^# student:(.*)$", re.M)
-STUB_LINE = re.compile(r"^[^#\n]*\btodo\(\) *# replace this line", re.M)
-LARGEST = 200_000  # characters of one answer
 LARGEST_FILE = 50_000_000  # bytes
 
 
@@ -27,13 +29,16 @@ class Submission:
     """What a notebook says: the chapter ("" if none is recognised), the student, the answers.
 
     `chapter` is the number that most of its exercises have, "05" for either half of chapter 05; of
-    a notebook without exercises what it says of itself, "05b".
+    a notebook without exercises what it says of itself, "05b". `edition` is the digest of the
+    answer cells as they were handed out, "" where the notebook does not say it.
     """
 
     chapter: str
     student: str
-    answers: dict[str, str]  # exercise -> source
+    answers: dict[str, str]  # exercise -> source of its marked cells
     notes: dict[str, str] = field(default_factory=dict)  # exercise -> why it has no answer
+    pieces: tuple[Piece, ...] = ()  # all cells, answers taken apart
+    edition: str = ""
 
 
 def read(path: Path) -> Submission:
@@ -74,13 +79,17 @@ def _mended(text: str) -> str:
 
 def _submission(path: Path, notebook) -> Submission:
     cells = [cell for cell in notebook.cells if isinstance(cell, dict)]
-    answers, notes = answers_in(cells)
+    pieces = pieces_of(map(as_cell, cells))
+    answers, notes = answers_of(pieces)
     counts = Counter(exercise[:2] for exercise in [*answers, *notes])
-    said = str(_looplab(notebook).get("chapter", ""))
-    chapter = counts.most_common(1)[0][0] if counts else said
+    if not counts:  # every mark is gone, but the checks name the chapter
+        counts = Counter(exercise[:2] for exercise in checks_in(pieces))
+    about = _looplab(notebook)
+    chapter = counts.most_common(1)[0][0] if counts else str(about.get("chapter", ""))
+    chapter = chapter if CHAPTER.fullmatch(chapter) else ""
     named = [name.strip() for cell in cells for name in STUDENT.findall(_source(cell))]
     student = next((printable(name)[:200] for name in named if name), printable(student_of(path)))
-    return Submission(chapter if CHAPTER.fullmatch(chapter) else "", student, answers, notes)
+    return Submission(chapter, student, answers, notes, pieces, str(about.get("answers", "")))
 
 
 def student_of(path: Path) -> str:
@@ -103,32 +112,47 @@ def printable(text: str) -> str:
 
 
 def answers_in(cells) -> tuple[dict[str, str], dict[str, str]]:
-    """Exercise -> source, by marker line first, then by metadata; and why others have none.
+    """Exercise -> source of its marked cells; and why others have none."""
+    return answers_of(pieces_of(map(as_cell, cells)))
 
-    Pieces of one answer are joined in document order. Where a copy of the untouched stub stands
-    beside an answer, the stub is left out.
-    """
+
+def checks_in(pieces: tuple[Piece, ...]) -> set[str]:
+    """The exercises that a notebook checks."""
+    return {exercise for piece in pieces for exercise in CHECKED.findall(piece.source)}
+
+
+def as_cell(cell) -> Cell:
+    """A cell of a notebook, of whatever shape a damaged one has."""
+    about = _looplab(cell)
+    return Cell(
+        _source(cell),
+        "code" if cell.get("cell_type") == "code" else "text",
+        str(cell.get("id", "")),
+        str(about.get("role", "")),
+        str(about.get("ex", "")),
+    )
+
+
+def answers_of(pieces: tuple[Piece, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """Exercise -> its pieces joined in document order, untouched stubs left out; and notes."""
     found: dict[str, list[str]] = {}
     notes = {}
-    for cell in cells:
-        source, about = _source(cell), _looplab(cell)
-        marks = list(MARK.finditer(source))
-        if cell.get("cell_type") != "code":
-            for mark in marks:
-                notes[mark[1]] = "the answer stands in a text cell: make it a code cell again"
+    for piece in pieces:
+        if not EXERCISE.fullmatch(piece.exercise):
             continue
-        head = source[: marks[0].start() if marks else None]
-        if about.get("role") == "answer" and head.strip():
-            found.setdefault(str(about.get("ex", "")), []).append(head)
-        for mark, end in zip(marks, [*marks[1:], None], strict=False):
-            piece = source[mark.start() : end.start() if end else None]
-            found.setdefault(mark[1], []).append(piece)
+        if piece.kind == "code":
+            found.setdefault(piece.exercise, []).append(piece.source)
+        elif piece.kind == "text":
+            told = "the answer stands in a text cell: make it a code cell again"
+            notes[piece.exercise] = told
+        else:
+            told = f"the answer's cell begins with {piece.kind}, so that it is no Python"
+            notes[piece.exercise] = f"{told}: take that line out"
     answers = {}
-    for exercise, pieces in found.items():
-        written = [piece for piece in pieces if not is_stub(piece)] or pieces[:1]
-        source = "\n".join(written)
-        if not re.fullmatch(r"\d\d\.\d+", exercise):
-            continue
+    for exercise, sources in found.items():
+        # The head of a function, which does nothing either, may be the first half of an answer.
+        written = [one for one in sources if not (is_python(one) and is_stub(one))]
+        source = "\n".join(written or sources[:1])
         if len(source) > LARGEST:
             notes[exercise] = f"the answer has {len(source)} characters, more than {LARGEST}"
         else:
@@ -137,15 +161,14 @@ def answers_in(cells) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def is_stub(source: str) -> bool:
-    """True where nothing was written: the stub's line is still there, and nothing defined twice.
+    """True where nothing was written: what is defined last does nothing of its own.
 
     >>> is_stub("def f(x):\\n    return todo()  # replace this line")
     True
     >>> is_stub("def f(x):\\n    # return todo()  # replace this line\\n    return x")
     False
     """
-    named = re.findall(r"^(?:def|class) +(\w+)|^(\w+) *=", source, re.M)
-    return bool(STUB_LINE.search(source)) and len(set(named)) == len(named)
+    return nothing_written(source)
 
 
 def _looplab(part) -> dict:
