@@ -54,7 +54,7 @@ class Trace:
 
     def save(self, path: str | Path) -> Path:
         """Write the trace as safetensors; an existing file is left alone (FileExistsError)."""
-        path = Path(path)
+        path = Path(path).expanduser()
         if path.exists():
             raise FileExistsError(f"{path} exists: choose another name or remove it first")
         tensors = {
@@ -69,6 +69,7 @@ class Trace:
     @classmethod
     def load(cls, path: str | Path) -> "Trace":
         """Read a trace written by `save`; ValueError if the file is damaged or something else."""
+        path = Path(path).expanduser()
         with reading(path, "is not a readable trace", "record and save it again"):
             header, tensors = read_tensors(path)
             check_format(path, header, "looplab trace", _FORMAT, "write one with Trace.save")
@@ -100,7 +101,8 @@ def plan(
     64000
     """
     _check_keep(keep)
-    if not tokens.is_meta:  # on "meta" they have a shape and nothing to check
+    if not getattr(tokens, "is_meta", False):  # on "meta" they have a shape and nothing to check
+        tokens, _ = model.read(tokens)
         model.check_tokens(tokens)  # an adapted module learns its sizes from them
     config = model.config
     loops = config.loops if loops is None else loops
@@ -125,6 +127,7 @@ def trace(
     tokens: Tensor,
     loops: int | None = None,
     *,
+    mask: Tensor | None = None,
     state: Tensor | None = None,
     keep: Sequence[str] = ("states",),
     generator: torch.Generator | None = None,
@@ -134,6 +137,8 @@ def trace(
 
     `keep` names what is worth the memory: "states" [loop, layer, batch, token, width] and
     "attention" [loop, layer, batch, head, token, token]; the ends of the loops are always kept.
+    `mask` [batch, token] is False at padding, and tokens and mask may be what people have, as in
+    the model's forward pass; what is recorded at the padding itself means nothing.
     Raises MemoryError naming the sizes and a cheaper choice when the trace would take more than
     `max_bytes`, and ValueError as the model's forward pass does.
 
@@ -143,11 +148,12 @@ def trace(
     torch.Size([3, 2, 1, 5, 16])
     """
     loops = model.check_loops(loops)
+    tokens, mask = model.read(tokens, mask)
     sizes = plan(model, tokens, loops, keep)
     check_bytes("this trace", sizes, max_bytes, _advice(sizes))
     with torch.no_grad():
         recorder = _Recorder(model, tokens, loops, keep)
-        out = model(tokens, loops, state=state, tap=recorder, generator=generator)
+        out = model(tokens, loops, mask=mask, state=state, tap=recorder, generator=generator)
     return recorder.trace(tokens, out.logits)
 
 

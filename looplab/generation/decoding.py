@@ -1,10 +1,12 @@
 """One token after the other: the prompt in one go, then each new token through the loops."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from looplab.basics.whole import is_whole, whole_number
 from looplab.generation.exits import ExitRule, Watch
 from looplab.generation.sampling import choose
 from looplab.model import LoopedTransformer
@@ -46,15 +48,17 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     generator: torch.Generator | None = None,
-    stop: int | None = None,
+    stop: int | Sequence[int] | None = None,
     exit: ExitRule | None = None,
     slots: int | None = None,
 ) -> Generation:
     """Continue `tokens` [batch, token] by up to `new` tokens, with `loops` loops each.
 
     Greedy, or sampled with `temperature`, `top_k` and `top_p` (`choose`). Sequences end at the
-    token `stop`; the rest of their row is filled with it. `mask` [batch, token] is False where a
-    shorter prompt is padded on its left. `slots` makes loops share cache slots (`Cache`).
+    token `stop`, or at any of several; the rest of their row is filled with the one they ended at.
+    `mask` [batch, token] is False where a shorter prompt is padded on its left; tokens and mask may
+    be arrays, lists or what a tokenizer returns, with its mask. `slots` makes loops share cache
+    slots (`Cache`).
 
     With `exit`, a new token leaves the loop early; the prompt runs every loop, and so does the
     choice of the first token. Where a token left early, later tokens that run on see the keys and
@@ -76,16 +80,14 @@ def generate(
     """
     config = model.config
     loops = model.check_loops(loops)
-    model.check_tokens(tokens)
+    tokens, mask = model.read(tokens, mask)
     if config.fields != 1 or config.answers != config.vocab:
         raise ValueError(
             f"fields={config.fields}, classes={config.answers}, vocab={config.vocab}: a model that "
             "writes needs one field, and as many classes as vocab"
         )
-    if new < 1:
-        raise ValueError(f"new={new}: expected at least 1")
-    if stop is not None and not 0 <= stop < config.vocab:
-        raise ValueError(f"stop={stop}: this model knows the tokens 0 to {config.vocab - 1}")
+    new = whole_number("new", new, 1)
+    stops = _stops(stop, config.vocab, tokens.device)
     batch, prompt = tokens.shape
     weight = model.head.weight
     cache = Cache(model, batch, loops, slots=slots, tokens=prompt + new, mask=mask)
@@ -93,7 +95,7 @@ def generate(
     if config.start == "normal":
         start = model.start(weight.new_empty(batch, prompt + new, config.width), generator)
 
-    text = torch.cat((tokens, tokens.new_full((batch, new), 0 if stop is None else stop)), dim=1)
+    text = torch.cat((tokens, tokens.new_zeros(batch, new)), dim=1)
     used = torch.zeros(batch, new, dtype=torch.long, device=tokens.device)
     rows = torch.arange(batch, device=tokens.device)  # sequences still being written
     for at in range(prompt, prompt + new):
@@ -112,11 +114,22 @@ def generate(
             luck = luck[rows]
         chosen = choose(logits, temperature, top_k, top_p, luck)
         text[rows, at], used[rows, at - prompt] = chosen, spent
-        if stop is not None:
-            rows = rows[chosen != stop]
+        if len(stops):
+            ended = torch.isin(chosen, stops)
+            text[rows[ended], at:] = chosen[ended, None]
+            rows = rows[~ended]
             if not len(rows):
                 return Generation(text[:, : at + 1], used[:, : at + 1 - prompt], loops, cache)
     return Generation(text, used, loops, cache)
+
+
+def _stops(stop: int | Sequence[int] | None, vocab: int, device: torch.device) -> Tensor:
+    """The tokens [stop] at which a sequence ends; ValueError for one that is no token."""
+    given = [] if stop is None else [stop] if is_whole(stop) else stop
+    for token in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        if not (is_whole(token, 0) and token < vocab):
+            raise ValueError(f"stop={token!r}: this model knows the tokens 0 to {vocab - 1}")
+    return torch.tensor(sorted({int(token) for token in given}), dtype=torch.long, device=device)
 
 
 def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows):

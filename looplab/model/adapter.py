@@ -129,8 +129,9 @@ class _Adapted(Loop):
         return torch.zeros_like(x) if start is None else start(x)
 
     def prepare(
-        self, tokens, *, state=None, generator=None, cache=None, rows=None, tap=None
+        self, tokens, *, mask=None, state=None, generator=None, cache=None, rows=None, tap=None
     ) -> Ready:
+        tokens, _ = self.read(tokens, mask)
         if cache is not None:
             raise ValueError("an adapted module has no cache: run it on the whole sequence")
         self.check_tokens(tokens)

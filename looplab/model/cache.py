@@ -17,10 +17,13 @@ loop in the slots that it never reached, for tokens that run on to look at (Hugi
 
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from looplab.basics.whole import whole_number
+from looplab.model.given import as_mask
 from looplab.model.layers import Context, rotary_table
 
 
@@ -29,8 +32,9 @@ class Cache:
 
     `batch` sequences, up to `loops` loops (None: as the config says), memory for `tokens` tokens at
     first. `slots` is the cache budget: None keeps every loop, fewer slots are shared by the loops.
-    `mask` [batch, token] is True where a token is and False where padding stands on its left.
-    Raises ValueError for attention that looks ahead, for sizes below 1, and for other padding.
+    `mask` [batch, token] is True where a token is and False where padding stands on its left; it is
+    as wide as the prompt, which may come in parts. Raises ValueError for attention that looks
+    ahead, for sizes below 1, for other padding, and for parts that do not end where the mask does.
 
     Source: Huginn, arXiv 2502.05171, sections 4.3 and 6.2.
 
@@ -60,14 +64,14 @@ class Cache:
                 f"attention={config.attention!r} lets tokens look ahead, so a new token changes "
                 "the old ones: a cache needs attention='causal' or 'window'"
             )
-        self.loops = config.loops if loops is None else loops
-        self.slots = self.loops if slots is None else min(slots, self.loops)
-        for name, value in (("batch", batch), ("loops", self.loops), ("slots", self.slots)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: expected at least 1")
+        self.loops = config.loops if loops is None else whole_number("loops", loops, 1)
+        self.slots = (
+            self.loops if slots is None else min(whole_number("slots", slots, 1), self.loops)
+        )
+        batch = whole_number("batch", batch, 1)
         self.config, self.batch = config, batch
         self.length = 0  # tokens held
-        self._padding = None if mask is None else _left_padding(mask, batch)
+        self._padding = None if mask is None else _left_padding(mask, batch, model.device)
         tokens = max(tokens, 1)
         self._parts = {
             part: model.head.weight.new_zeros(
@@ -95,6 +99,12 @@ class Cache:
         if torch.is_grad_enabled():
             raise ValueError("a cache keeps numbers and no graph: run it under torch.no_grad()")
         start, end = self.length, self.length + tokens
+        wide = 0 if self._padding is None else self._padding.shape[1]
+        if start < wide < end:
+            raise ValueError(
+                f"mask has shape {tuple(self._padding.shape)}, but these are tokens {start + 1} to "
+                f"{end} of [batch={self.batch}, token]: expected a mask as wide as the prompt"
+            )
         self._grow(end)
         core, rotary = self._parts["core"], None
         if self.config.position != "none":
@@ -165,11 +175,15 @@ class Cache:
             self._parts = {name: F.pad(part, (0, 0, 0, more)) for name, part in self._parts.items()}
 
 
-def _left_padding(mask: Tensor, batch: int) -> Tensor:
-    """True where padding stands, [batch, token]."""
-    padding = ~mask.bool()
-    if padding.dim() != 2 or len(padding) != batch:
-        raise ValueError(f"mask has shape {tuple(mask.shape)}: expected [batch={batch}, token]")
+def _left_padding(mask: object, batch: int, device: torch.device) -> Tensor | None:
+    """True where padding stands, [batch, token]; None where there is none."""
+    shape = tuple(getattr(mask, "shape", np.shape(mask)))
+    if len(shape) != 2 or shape[0] != batch:
+        raise ValueError(f"mask has shape {shape}: expected [batch={batch}, token]")
+    shown = as_mask(mask, None, shape, device)
+    if shown is None:
+        return None
+    padding = ~shown
     if padding[:, -1].any() or (padding[:, 1:] & ~padding[:, :-1]).any():
         raise ValueError(
             "mask has padding after a token: new tokens follow the last one, so put the padding on "

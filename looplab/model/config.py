@@ -90,12 +90,12 @@ class LoopedConfig:
             if value not in choice:
                 raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
         for name in ("vocab", "width", "core", "loops", "fields", "heads"):
-            whole_number(name, getattr(self, name), 1)
+            self._keep_whole(name, 1)
         for name in ("prelude", "coda"):
-            whole_number(name, getattr(self, name), 0)
+            self._keep_whole(name, 0)
         for name in ("classes", "kv_heads", "head_dim", "mlp_width", "window"):
             if getattr(self, name) is not None:
-                whole_number(name, getattr(self, name), 1)
+                self._keep_whole(name, 1)
         for name in ("norm_eps", "start_std", "rope_theta", "embed_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected a number above zero")
@@ -144,6 +144,10 @@ class LoopedConfig:
                 f"tie_head needs one field and classes equal to vocab, got fields={self.fields}, "
                 f"classes={self.answers}, vocab={self.vocab}"
             )
+
+    def _keep_whole(self, name: str, least: int):
+        # As an int, which JSON has; NumPy's whole numbers are none.
+        object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
 
     @property
     def placement(self) -> Placement:

@@ -27,7 +27,8 @@ class Context(NamedTuple):
     of the text it may look at."""
 
     rotary: tuple[Tensor, Tensor] | None  # cos and sin, each [token, head_dim / 2]
-    mask: Tensor | None  # [token, token], True where a query (row) may look at a key (column)
+    # [token, token] or [batch, 1, token, token], True where a query (row) may see a key (column)
+    mask: Tensor | None
     causal: bool
     # A cache's (part, loop, layer, k, v) -> k, v with those of earlier tokens in front
     extend: Callable | None = None
@@ -65,6 +66,18 @@ def make_context(config: LoopedConfig, tokens: int, device, dtype) -> Context:
     elif config.attention == "grid":
         mask = grid_mask(tokens, str(device))
     return Context(rotary, mask, config.attention == "causal")
+
+
+def hide(context: Context, shown: Tensor) -> Context:
+    """The context with every token hidden from others where `shown` [batch, token] is False."""
+    tokens = shown.shape[1]
+    sees = context.mask
+    if sees is None:
+        sees = torch.ones(tokens, tokens, dtype=torch.bool, device=shown.device)
+        sees = sees.tril() if context.causal else sees
+    # A hidden token sees itself, because a softmax over nothing would be NaN.
+    itself = torch.eye(tokens, dtype=torch.bool, device=shown.device)
+    return context._replace(mask=sees & shown[:, None, None] | itself, causal=False)
 
 
 @lru_cache(maxsize=16)

@@ -57,10 +57,20 @@ class Loop(nn.Module):
         """Raise ValueError, naming value and remedy, for tokens that this model cannot read."""
         raise NotImplementedError
 
+    def read(self, tokens: Any, mask: Any = None) -> tuple[Tensor, Tensor | None]:
+        """Tokens and mask as tensors of this model's device, from whatever people have.
+
+        This kind of model takes its tokens as they are, and no mask: ValueError.
+        """
+        if mask is not None:
+            raise ValueError("this model takes no mask: run it on sequences of one length")
+        return tokens, None
+
     def prepare(
         self,
         tokens: Tensor,
         *,
+        mask: Tensor | None = None,
         state: Tensor | None = None,
         generator: torch.Generator | None = None,
         cache: Cache | None = None,
@@ -82,6 +92,7 @@ class Loop(nn.Module):
         tokens: Tensor,
         loops: int | None = None,
         *,
+        mask: Tensor | None = None,
         state: Tensor | None = None,
         tap: Tap | None = None,
         grad_loops: int | None = None,
@@ -91,6 +102,9 @@ class Loop(nn.Module):
     ) -> LoopedOutput:
         """Run `loops` passes through the core on `tokens`, [batch, token] or [batch, token, field].
 
+        `mask` [batch, token] is False at padding, which no other token then looks at; what is
+        computed at the padding itself means nothing. Tokens and mask may be arrays or lists, and
+        tokens a tokenizer's output, with its mask.
         `state` [batch, token, width] replaces the state at loop 0, so k loops and then k more with
         the state carried on equal 2k. `grad_loops` keeps gradients through the last loops only
         (truncated backpropagation). `every_loop` also returns the state at the end of each loop;
@@ -101,7 +115,10 @@ class Loop(nn.Module):
         not fit.
         """
         loops = self.check_loops(loops)
-        ready = self.prepare(tokens, state=state, generator=generator, cache=cache, tap=tap)
+        hidden = {} if mask is None else {"mask": mask}
+        ready = self.prepare(
+            tokens, state=state, generator=generator, cache=cache, tap=tap, **hidden
+        )
         z, ends, gates = ready.start, [], []
         for _, z in self.passes(ready, loops, tap=tap, grad_loops=grad_loops):
             if every_loop:
@@ -110,7 +127,7 @@ class Loop(nn.Module):
                 gates.append(self.gate(z).squeeze(-1))
         logits = show(tap, Site(None, None, "logits"), self.answer(z, ready, tap=tap))
         if cache is not None:
-            cache.commit(tokens.shape[1], loops)
+            cache.commit(ready.tokens.shape[1], loops)
         return LoopedOutput(
             logits,
             z,
@@ -144,5 +161,4 @@ class Loop(nn.Module):
         """The number of loops to run, the config's for None; ValueError for one it cannot."""
         if loops is None:
             return self.config.loops
-        whole_number("loops", loops, 1)
-        return loops
+        return whole_number("loops", loops, 1)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.core import Core
-from looplab.model.layers import Context, Layer, Visit, make_context, make_layers
+from looplab.model.given import as_mask, as_tokens
+from looplab.model.layers import Context, Layer, Visit, hide, make_context, make_layers
 from looplab.model.loop import Loop, Ready, StateMap
 from looplab.model.tap import Site, Tap, show
 
@@ -81,6 +82,7 @@ class LoopedTransformer(Loop):
         self,
         tokens: Tensor,
         *,
+        mask: Tensor | None = None,
         state: Tensor | None = None,
         generator: torch.Generator | None = None,
         cache: Cache | None = None,
@@ -89,8 +91,8 @@ class LoopedTransformer(Loop):
     ) -> Ready:
         """Everything before the first pass: checked tokens, the input X, the state at loop 0.
 
-        `state`, `generator` and `cache` as in `forward`; `rows` [row] says which sequences of the
-        cache these are, None meaning all. Raises ValueError as `forward` does.
+        `mask`, `state`, `generator` and `cache` as in `forward`; `rows` [row] says which sequences
+        of the cache these are, None meaning all. Raises ValueError as `forward` does.
 
         >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, loops=3))
         >>> ready = model.prepare(torch.tensor([[1, 2, 3]]))
@@ -100,8 +102,10 @@ class LoopedTransformer(Loop):
         >>> torch.equal(z, model(ready.tokens).state)
         True
         """
-        self.check_tokens(tokens)
-        context = self.context(tokens.shape[1], tokens, cache, rows)
+        tokens, mask = self.read(tokens, mask)
+        if mask is not None and cache is not None:
+            raise ValueError("a cache knows the padding of all that is in it: give it Cache(mask=)")
+        context = self.context(tokens.shape[1], tokens, cache, rows, mask)
         x = show(tap, Site(None, None, "input"), self._encode(tokens, context, tap))
         z = self.start(x, generator) if state is None else self._check_state(state, x)
         return Ready(tokens, x, show(tap, Site(None, None, "start"), z), context)
@@ -134,7 +138,7 @@ class LoopedTransformer(Loop):
 
     def encode(self, tokens: Tensor) -> Tensor:
         """The input X that every loop is given: embedding and prelude, [batch, token, width]."""
-        self.check_tokens(tokens)
+        tokens, _ = self.read(tokens)
         return self._encode(tokens, self.context(tokens.shape[1], tokens), None)
 
     def _encode(self, tokens: Tensor, context: Context, tap: Tap | None) -> Tensor:
@@ -183,15 +187,22 @@ class LoopedTransformer(Loop):
         layers = [partial(run, layer) for layer in range(len(core.layers))]
         return lambda z: core.injection(z, x), layers
 
-    def readout(self, states: Tensor, tokens: Tensor | None = None) -> Tensor:
+    def readout(
+        self, states: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """What the model would answer from `states` [..., batch, token, width]: coda, norm, head.
 
-        A model with value embeddings also reads the `tokens` [batch, token]. Returns logits
-        [..., batch, token, vocab].
+        A model with value embeddings also reads the `tokens` [batch, token]; `mask` [batch, token]
+        is that of the run. Returns logits [..., batch, token, vocab].
         """
         # [..., batch, token, width] -> [rest, token, width]
         flat = states.flatten(0, -3) if states.dim() > 3 else states
-        logits = self._answer(flat, self.context(flat.shape[-2], self._repeated(tokens, flat)))
+        if mask is not None:
+            shape = (states.shape[-3] if states.dim() > 2 else 1, states.shape[-2])
+            mask = as_mask(mask, None, shape, self.device)
+            mask = None if mask is None else mask.repeat(len(flat) // len(mask), 1)
+        context = self.context(flat.shape[-2], self._repeated(tokens, flat), mask=mask)
+        logits = self._answer(flat, context)
         return logits.unflatten(0, states.shape[:-2]) if states.dim() > 3 else logits
 
     def answer(self, z: Tensor, ready: Ready, *, tap: Tap | None = None) -> Tensor:
@@ -230,10 +241,12 @@ class LoopedTransformer(Loop):
         tokens: Tensor | None = None,
         cache: Cache | None = None,
         rows: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Context:
         """What the layers share on sequences of `length` tokens; `tokens` for value embeddings.
 
-        With a `cache` they stand behind the tokens in it, `rows` [row] of it or all.
+        With a `cache` they stand behind the tokens in it, `rows` [row] of it or all. `mask`
+        [batch, token] is False at tokens that no other may look at.
         """
         if self.config.value_layers and tokens is None:
             raise ValueError(
@@ -243,6 +256,8 @@ class LoopedTransformer(Loop):
         if cache is None:
             weight = self.head.weight
             context = make_context(self.config, length, weight.device, weight.dtype)
+            if mask is not None:
+                context = hide(context, mask)
         else:
             context = cache.place(len(tokens), length, rows)
         return context._replace(tokens=tokens) if self.config.value_layers else context
@@ -252,6 +267,21 @@ class LoopedTransformer(Loop):
         if tokens is None or not self.config.value_layers:
             return None
         return tokens.repeat(len(x) // len(tokens), 1)
+
+    def read(self, tokens, mask=None) -> tuple[Tensor, Tensor | None]:
+        """Checked token ids [batch, token] or [batch, token, field], and a mask or None.
+
+        Tokens may be lists, arrays, whole numbers of any size, or what a tokenizer returns, whose
+        attention mask then counts too; the mask is None where nothing is hidden. Raises ValueError
+        naming value or shapes, and the remedy.
+
+        >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2))
+        >>> model.read([[1, 2]], [[0, 1]])
+        (tensor([[1, 2]]), tensor([[False,  True]]))
+        """
+        ids = as_tokens(tokens, self.device)
+        self.check_tokens(ids)
+        return ids, as_mask(mask, tokens, tuple(ids.shape[:2]), ids.device)
 
     def check_tokens(self, tokens: Tensor):
         """Raise ValueError, naming value and remedy, for tokens that this model cannot read."""

@@ -1,5 +1,6 @@
 """Prompts: a file with one JSON object per line, and batches of equal length."""
 
+import codecs
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,10 +23,11 @@ def read(path: Path, model: LoopedTransformer, encode: Callable[[str], list[int]
     """Every prompt of a JSONL file with lines {"tokens": [...]} or {"text": "..."}.
 
     `encode` turns text into token ids; empty lines are skipped. Raises ValueError naming the first
-    line that is no prompt for this model, before anything is run.
+    line that is no prompt for this model, before anything is run. The file is UTF-8, or UTF-16 with
+    its byte order mark; only a line feed ends a line.
     """
     prompts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -37,6 +39,24 @@ def read(path: Path, model: LoopedTransformer, encode: Callable[[str], list[int]
     if not prompts:
         raise ValueError(f'{path} has no prompts: expected lines like {{"tokens": [1, 2, 3]}}')
     return prompts
+
+
+def _text(path: Path) -> str:
+    """The file's text; ValueError naming the file and the line that is not in its encoding."""
+    data = path.read_bytes()
+    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    if encoding != "utf-16" and b"\0" in data:
+        raise ValueError(
+            f"{path} holds zero bytes, as UTF-16 without a byte order mark: save the file as UTF-8"
+        )
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line}: not {encoding.upper().removesuffix('-SIG')} ({error.reason}): "
+            "save the file as UTF-8"
+        ) from None
 
 
 def _tokens(said, encode: Callable[[str], list[int]]) -> Tensor:

@@ -76,7 +76,7 @@ class Stream:
 
     def save(self, path: str | Path, **header: str) -> Path:
         """Write safetensors in one stroke; an existing file is left alone (FileExistsError)."""
-        path = Path(path)
+        path = Path(path).expanduser()
         if path.exists():
             raise FileExistsError(f"{path} exists: choose another name or remove it first")
         header |= {"format": FORMAT, "limit": str(self.limit)}
@@ -88,6 +88,7 @@ class Stream:
     @classmethod
     def load(cls, path: str | Path) -> "Stream":
         """Read what `save` wrote; ValueError if the file is damaged or something else."""
+        path = Path(path).expanduser()
         with reading(path, "is not a readable stream", "remove it and run again"):
             header, tensors = read_tensors(path)
             check_format(path, header, "looplab stream", FORMAT, "write one with Stream.save")
@@ -170,7 +171,12 @@ def stream(
     limit = loops if limit is None else limit
     if not 1 <= limit <= loops:
         raise ValueError(f"limit={limit}: this run covers recurrences 1 to {loops}")
-    model.check_tokens(tokens)
+    tokens, mask = model.read(tokens)
+    if mask is not None:
+        raise ValueError(
+            "these tokens are padded, and a stream's averages take every token: run prompts of one "
+            "length together, as looplab trace does"
+        )
     sizes = plan(model, tokens, loops, to_limit=to_limit, attention=attention)
     check_bytes("this run, beside the model,", sizes, max_bytes, _advice(sizes))
 

@@ -87,6 +87,7 @@ class Recipe:
             value = getattr(self, name)
             if not is_whole(value, low):
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least {low}")
+            object.__setattr__(self, name, int(value))  # NumPy's are not JSON's
         for name in ("lr", "clip"):
             value = getattr(self, name)
             if not (value > 0 and isfinite(value)):
