@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 
 from looplab.course import build, passport
 from looplab.course.exercises import exercises
+from looplab.course.grading.submission import answers_in
 from looplab.course.passport import Answer, PassportError, merge
 
 CHAPTER = build.target(build.find("00"), "unsolved")
@@ -155,21 +156,86 @@ def test_passed_comes_before_newer_and_newer_before_older():
     assert merge(one, {"03.1": (again,)}) == {"03.1": (again,)}
 
 
-def test_a_session_keeps_its_last_try_and_what_passed(monkeypatch):
+@pytest.fixture
+def cells(monkeypatch):
+    """What was run in this kernel, one cell after the other."""
     cells = []
     monkeypatch.setattr(
         "IPython.get_ipython",
         lambda: type("", (), {"history_manager": type("", (), {"input_hist_raw": cells})}),
     )
+    return cells
+
+
+def test_a_session_keeps_its_last_try_and_what_passed(cells):
     for number, passed in enumerate((False, False, True, False)):
-        cells += [f"# exercise 03.1\nx = {number}", "check('03.1', x)"]
+        cells += [f"# exercise 03.1\nstep_size = {number}", "check('03.1', step_size)"]
         passport.keep("03.1", passed)
     assert [answer.source[-1] for answer in passport._kept["03.1"]] == ["2", "3"]
-    cells.append("import math\n# exercise 03.1\ny = 1\n# exercise 03.2\nz = 2\n")
+    cells.append("import math\n# exercise 03.1\nstep_size = 1\n# exercise 03.2\nz = 2\n")
     passport.keep("03.2", True)
     assert passport._kept["03.2"][0].source == "# exercise 03.2\nz = 2"
     passport.keep("03.1", True)
-    assert passport._kept["03.1"][0].source == "import math\n# exercise 03.1\ny = 1"
+    assert passport._kept["03.1"][0].source == "import math\n# exercise 03.1\nstep_size = 1"
+
+
+STUB = "# exercise 00.1\ndef layers_run(layers, loops):\n    return todo()  # replace this line"
+ANSWER = "def layers_run(layers, loops):\n    return layers * loops"
+CHECK = "layers_run = check('00.1', layers_run)"
+# What was run -> what a restored notebook must be able to do without.
+RUNS = {
+    "in another cell than the mark": [STUB, ANSWER, CHECK],
+    "in front of the mark's cell": [ANSWER, "# exercise 00.1\nlayers_run(1, 2)", CHECK],
+    "without a mark": [ANSWER, CHECK],
+    "marked by hand": ["# Exercise 0.1: mine\n" + ANSWER, CHECK],
+    "in the check's own cell": [STUB, ANSWER + "\n" + CHECK],
+    "a lambda below the stub": [STUB + "\nlayers_run = lambda a, b: a * b", CHECK],
+    "with a helper's cell": [
+        "import operator\nONE = 1\nONE += 0",
+        "def times(a, b):\n    return operator.mul(a, b) * ONE\nprint(nowhere)",
+        "# exercise 00.1\ndef layers_run(layers, loops):\n    return times(layers, loops)",
+        CHECK,
+    ],
+    "under another name": ["def mine(a, b):\n    return a * b", "layers_run = check('00.1', mine)"],
+    "timed": ["%%time\n" + ANSWER, CHECK],
+    "in two halves": [
+        "# exercise 00.1\ndef half(a, b):\n    return a * b",
+        "layers_run = half",
+        CHECK,
+    ],
+    "after a broken try": [ANSWER, "# exercise 00.1\ndef layers_run(layers:\n    return", CHECK],
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_is_kept_is_the_source_of_what_passed(name, cells):
+    cells += ["", *RUNS[name]]
+    passport.keep("00.1", True)
+    (kept,) = passport._kept["00.1"]
+    assert kept.passed and "check(" not in kept.source
+    space = {}
+    exec(kept.source, space)  # alone, as in a restored notebook
+    assert space["layers_run"](6, 7) == 42
+    assert answers_in([nbformat.v4.new_code_cell(kept.source)])[0] == {"00.1": kept.source}
+    assert "1 answer, 1 passed" in repr(passport.save())
+
+
+def test_what_the_chapter_gives_is_not_kept_with_an_answer(cells):
+    given = [cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells]
+    answer = ANSWER + " if whose else check"
+    cells += [*given, answer, CHECK]
+    passport.keep("00.1", True)
+    assert passport._kept["00.1"][0].source == f"# exercise 00.1\n{answer}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_passport_that_an_editor_saved_anew_is_read(encoding, tmp_path):
+    write("looplab-passport.json", {"00.1": [entry("# é")], "00.2": []})
+    path = tmp_path / "looplab-passport.json"
+    path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
+    assert list(passport.read(path)) == ["00.1"]  # of 00.2 there is no answer
+    assert "1 answer, 1 passed" in repr(passport.restore())
+    assert "1 answer, 1 passed" in repr(passport.save("again.json"))
 
 
 def test_outside_of_a_notebook_there_is_nothing_to_keep(tmp_path):

@@ -10,6 +10,7 @@ passports are joined by restoring both; no answer is ever dropped.
 
 import base64
 import contextlib
+import functools
 import html
 import json
 import re
@@ -19,11 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from looplab.basics.writing import write_text
+from looplab.course.reading.gather import last_word
+from looplab.course.reading.given import Given, given_by
+from looplab.course.reading.marks import MARK, Cell, exercise_of, pieces_of
 
 NAME = "looplab-passport.json"
 FORMAT, VERSION = "looplab-passport", 1
 LARGEST = 10_000_000  # bytes; a passport of the whole course has some ten thousand
-MARK = r"^# exercise (\d\d\.\d+)[ \t]*$"
 CHAPTERS = Path(__file__).resolve().parents[2] / "chapters"
 
 
@@ -58,8 +61,11 @@ _models: Models = {}
 
 
 def keep(id: str, passed: bool):
-    """Remember the cell that holds this answer; `check` calls this. Outside of IPython: nothing."""
-    source = _last_cell_with(id)
+    """Remember the source of this answer, with what it needs; `check` calls this.
+
+    Outside of IPython: nothing.
+    """
+    source = _last_answer(id)
     if source is None:
         return
     now = _now()
@@ -109,8 +115,8 @@ def read(path: str | Path) -> Answers:
     """The answers in a file. Raises PassportError for one that is no passport."""
     path, data = Path(path), _open(Path(path))
     try:
-        found = {id: tuple(map(_answer, each)) for id, each in data["answers"].items()}
-        if not all(re.fullmatch(r"\d\d\.\d+", id) for id in found):
+        found = {id: tuple(map(_answer, each)) for id, each in data["answers"].items() if each}
+        if not all(re.fullmatch(r"\d\d\.\d+", id) for id in data["answers"]):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
         told = f"{path} is a damaged passport: its answers are not as passport.save() writes them"
@@ -137,7 +143,7 @@ def _open(path: Path) -> dict:
     try:
         if path.stat().st_size > LARGEST:
             raise PassportError(f"{path} is too large for a passport, which has a few kilobytes")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_bytes())  # with a byte order mark, too
     except OSError as error:
         raise PassportError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
@@ -243,20 +249,44 @@ class Shown:
         return f"<pre>{html.escape(self.text)}</pre>" + "<br>".join(links)
 
 
-def _last_cell_with(id: str) -> str | None:
-    """The source of this answer, as it was last run in this notebook."""
+def _last_answer(id: str) -> str | None:
+    """The source of this answer, as it was last run in this notebook, and marked as an answer."""
     try:
         from IPython import get_ipython
     except ImportError:
         return None
     history = getattr(get_ipython(), "history_manager", None)
-    for cell in reversed(getattr(history, "input_hist_raw", [])):
-        marks = list(re.finditer(MARK, cell, re.M))
-        for n, mark in enumerate(marks):
-            if mark[1] == id:  # two answers in one cell: only this one's part
-                begin = mark.start() if n else 0
-                return cell[begin : marks[n + 1].start() if n + 1 < len(marks) else None].strip()
+    pieces = pieces_of(Cell(cell) for cell in getattr(history, "input_hist_raw", []))
+    given = _given(id)
+    source = last_word(id, pieces, given) if given else None
+    if source is None:  # what the chapter asks for was not to be seen: the mark has to do
+        marked = [piece.source for piece in pieces if piece.exercise == id]
+        if not marked:
+            return None
+        source = marked[-1].strip()
+    there = id in map(exercise_of, MARK.finditer(source))
+    return source if there else f"# exercise {id}\n{source}"
+
+
+@functools.cache
+def _given(id: str) -> Given | None:
+    """What the chapter of an exercise gives; None where its solved notebook cannot be read."""
+    for path in _notebooks(id[:2], CHAPTERS / "solved"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            given = given_by(_cells(path))
+            if id in given.asked:
+                return given
     return None
+
+
+def _cells(notebook: Path) -> list[Cell]:
+    found = []
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        about = cell["metadata"].get("looplab", {})
+        kind = "code" if cell["cell_type"] == "code" else "text"
+        source = "".join(cell["source"])
+        found.append(Cell(source, kind, cell["id"], about.get("role", ""), about.get("ex", "")))
+    return found
 
 
 def _answer(read: dict) -> Answer:
@@ -320,7 +350,7 @@ def _marked(notebook: Path) -> set[str]:
     found = set()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-            found.update(re.findall(MARK, "".join(cell["source"]), re.M))
+            found.update(map(exercise_of, MARK.finditer("".join(cell["source"]))))
     return found
 
 

@@ -54,6 +54,9 @@ KINDS = {
 ENDINGS = (Cause.TIME, Cause.MEMORY, Cause.OUTPUT, Cause.DIED, Cause.STOPPED)
 
 
+OLDER = "the notebook is of an older edition of the course"
+
+
 class Unsound(RuntimeError):
     """The grader itself does not work here: no mark of this run can be trusted."""
 
@@ -74,13 +77,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The marks of one submission; `problem` says why a file could not be graded at all."""
+    """The marks of one submission.
+
+    `problem` says why a file could not be graded at all, `edition` that it is of another edition.
+    """
 
     file: str
     student: str
     chapter: str
     rows: tuple[Row, ...] = ()
     problem: str = ""
+    edition: str = ""
 
     @property
     def passed(self) -> int:
@@ -110,7 +117,7 @@ def grade(
         own_answers_pass(notebook, seed)
         part = replace(submission, chapter=notebook)
         rows += Marking(key, part, seed, limits, tuple(hidden), old).rows()
-    return Report(name, submission.student, next(iter(keys)), rows)
+    return Report(name, submission.student, next(iter(keys)), rows, edition=OLDER if old else "")
 
 
 def keys_of(chapter: str) -> dict[str, Path]:
@@ -190,10 +197,10 @@ class Marking:
         """The row, with what an older edition has to do with it."""
         was = next((old for old, new in self.new.items() if new == row.exercise), "")
         why = [row.why] if row.why else []
-        if was:
-            why.append(f"{was} in an older edition of the course, of which this notebook is")
-        elif self.older and row.result != "passed":
-            why.append("the notebook is of an older edition of the course, with other exercises")
+        if was and row.result != "not yet":
+            why.append(f"{OLDER}, where this was {was}")
+        elif self.older and row.result in ("not attempted", "error"):  # a named mistake stays one
+            why.append(OLDER)
         return replace(row, why=tidy("; ".join(why)))
 
     def best(self, found: dict[str, list[Reading]]) -> dict[str, Row]:

@@ -137,7 +137,7 @@ def without_checks(source: str) -> str:
     """The code without its own `name = check(...)`: a grader asks once, behind the whole answer.
 
     >>> without_checks("x = 1\\nx = check('00.1', x)")
-    'x = 1\\npass'
+    'x = 1\\n'
     """
     if "check" not in source or not is_python(source):
         return source
@@ -145,10 +145,7 @@ def without_checks(source: str) -> str:
     for node in ast.parse(source).body:
         alone = lines[node.lineno - 1][: node.col_offset].strip() == ""
         if _checked(node) and alone:
-            lines[node.lineno - 1 : node.end_lineno] = [
-                "pass",
-                *[""] * (node.end_lineno - node.lineno),
-            ]
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "\n".join(lines)
 
 
