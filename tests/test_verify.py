@@ -1,5 +1,6 @@
 """`looplab verify`: right models pass, wrong ones do not."""
 
+import hashlib
 import json
 import shutil
 
@@ -9,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from looplab import cli
 from looplab.zoo import load, miniatures
-from looplab.zoo.verify import compare, verify
+from looplab.zoo.loading import open_folder
+from looplab.zoo.verify import compare, no_constants, verify
 
 NAMES = miniatures.names()
 STORY = miniatures.where_is(1, torch.Generator().manual_seed(5)).tokens
@@ -73,8 +75,90 @@ def test_a_folder_without_tokenizer_and_reference_says_so(copy, capsys):
     folder = copy("ouro-mini")
     for file in ("tokenizer.json", "tokenizer_config.json", "expected.safetensors"):
         (folder / file).unlink()
+    assert cli.main(["verify", str(folder)]) == 3
+    told = capsys.readouterr().out
+    assert told.count("not checked  ") == 2 and "6 of 8 checks passed, 2 not checked" in told
+
+
+def strip(folder):
+    """Nothing left but the model: no words, no stored logits."""
+    for file in ("tokenizer.json", "tokenizer_config.json", "expected.safetensors"):
+        (folder / file).unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda name: True, "and 20 more like it"),
+        (lambda name: name.endswith("layers.1.self_attn.k_proj.weight"), "k_proj.weight is 0"),
+        (
+            lambda name: name.endswith("up_proj.weight"),
+            "up_proj.weight is 0 everywhere, and 2 more",
+        ),
+        (lambda name: name == "model.norm.weight", "model.norm.weight is 0 everywhere\n"),
+    ],
+)
+def test_weights_that_are_one_number_are_found(change, named, copy, capsys):
+    folder = strip(copy("ouro-mini"))
+    tensors = load_file(folder / "model.safetensors")
+    zeros = {n: torch.zeros_like(v) if change(n) else v for n, v in tensors.items()}
+    save_file(zeros, folder / "model.safetensors")
+    assert cli.main(["verify", str(folder)]) == 1
+    told = capsys.readouterr().out
+    assert "FAILED       constant tensors" in told
+    assert named.replace("20 more", f"{len(tensors) - 2} more") in told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_familys_zeros_are_found_and_its_start_of_training_is_not(name):
+    folder = open_folder(miniatures.folder(name))
+    model = load(miniatures.folder(name))
+    for key, weight in model.named_parameters():
+        if weight.dim() < 2:
+            weight.data.fill_(0.0 if "bias" in key else 1.0)
+    assert no_constants(folder, model).passed
+    for weight in model.parameters():
+        weight.data.fill_(0.5)
+    assert no_constants(folder, model).passed is False
+
+
+def as_hub_cache(folder, name):
+    """The same folder as the hub's cache has it: links to blobs that are called by their hash."""
+    blobs, snapshot = folder / "blobs", folder / "snapshots" / "abc"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for file in miniatures.folder(name).iterdir():
+        data = file.read_bytes()
+        said = hashlib.sha256(data).hexdigest()
+        if file.suffix == ".json":
+            said = hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
+        (blobs / said).write_bytes(data)
+        (snapshot / file.name).symlink_to(f"../../blobs/{said}")
+    return snapshot
+
+
+def as_local_folder(folder, name):
+    """The same folder as `hf download --local-dir` leaves it."""
+    shutil.copytree(miniatures.folder(name), folder)
+    said = folder / ".cache" / "huggingface" / "download"
+    said.mkdir(parents=True)
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    (said / "model.safetensors.metadata").write_text(f"abc\n{digest}\n1.0\n")
+    return folder
+
+
+@pytest.mark.parametrize("make", [as_hub_cache, as_local_folder])
+def test_hashes_are_compared_where_the_hub_has_left_them(make, tmp_path, capsys):
+    folder = make(tmp_path / "hub", "ouro-mini")
+    (folder / "expected.safetensors").unlink()
     assert cli.main(["verify", str(folder)]) == 0
-    assert capsys.readouterr().out.count("not checked") == 2
+    assert "ok           files are the hub's" in capsys.readouterr().out
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][3] *= 1.01
+    save_file(tensors, (folder / "model.safetensors").resolve())
+    assert cli.main(["verify", str(folder)]) == 1
+    assert "model.safetensors differ" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_is_one_line_and_status_1(tmp_path, capsys, copy):

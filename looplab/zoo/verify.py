@@ -3,9 +3,10 @@
     looplab verify MODEL [--loops N] [--text TEXT] [--dtype DTYPE] [--device DEVICE]
 
 MODEL is a folder in the official form, a hub id, or the name of a miniature such as ouro-mini.
-Prints what it found and one line for each check; exit status 0 if every check that could be made
-passed, 1 otherwise. A folder with input_ids.json and expected.safetensors is compared with the
-logits stored there.
+Prints what it found and one line for each check; exit status 0 if everything was checked and
+passed, 1 if a check failed, 3 if none failed but a part could not be checked. A folder with
+input_ids.json and expected.safetensors is compared with the logits stored there, and files from
+the hub with the hashes that its cache keeps.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
 from looplab.zoo.files import read_json
 from looplab.zoo.gate import exit_distribution
-from looplab.zoo.loading import load, open_folder
+from looplab.zoo.hashes import hash_of, known_hash
+from looplab.zoo.loading import Folder, load, open_folder
 from looplab.zoo.named import DTYPES, folder_of
 from looplab.zoo.tokenizers import tokenizer
 
@@ -63,7 +65,7 @@ def verify(
     [True, True, True, True]
     """
     loops = model.check_loops(loops)
-    model.check_tokens(tokens)
+    tokens, _ = model.read(tokens)
     if tokens.shape[1] < 4:
         raise ValueError(f"{tokens.shape[1]} tokens: expected at least 4, so that there is a past")
     tokens = tokens.to(model.head.weight.device)
@@ -108,6 +110,41 @@ def _checks(model, tokens, loops, text, seed) -> Iterator[Check]:
         uniform = log(model.config.vocab)
         told = f"loss {loss:.2f} per token, a uniform guess has {uniform:.2f}"
         yield Check("text is no surprise", loss.item() < uniform, told)
+
+
+def no_constants(folder: Folder, model: LoopedTransformer) -> Check:
+    """Whether every tensor of a folder, loaded as `model`, holds different numbers.
+
+    A download that was filled up with zeros looks like that, and passes every check of consistency.
+    Vectors of ones and biases of zeros, where training starts, and single numbers are let pass.
+    """
+    weights, found = model.state_dict(), []
+    for ours, parts in folder.known.tensors.items():
+        sizes = [1 if part.index is not None else part.shape[0] for part in parts]
+        whole = weights[ours][None] if parts[0].index is not None else weights[ours]
+        for part, piece in zip(parts, whole.split(sizes), strict=True):
+            first = piece.flatten()[0].item()
+            untrained = len(part.shape) == 1 and first == 1 or "bias" in part.name and first == 0
+            if piece.numel() > 1 and not untrained and bool((piece == first).all()):
+                found.append(f"{part.name} is {first:g} everywhere")
+    told = f"none of {len(folder.known.parts)}"
+    if found:
+        told = found[0] + (f", and {len(found) - 1} more like it" if len(found) > 1 else "")
+    return Check("constant tensors", not found, told)
+
+
+def same_hashes(folder: Path) -> Iterator[Check]:
+    """Compare files with the hashes that the hub keeps of them; nothing where none is known."""
+    known = {
+        file: known_hash(file)
+        for file in sorted(folder.iterdir())
+        if file.suffix in (".json", ".safetensors", ".bin") and file.is_file()
+    }
+    known = {file: said for file, said in known.items() if said}
+    wrong = [file.name for file, said in known.items() if hash_of(file, said) != said]
+    if known:
+        told = f"{len(known)} compared" + (f", {', '.join(wrong)} differ" if wrong else "")
+        yield Check("files are the hub's", not wrong, told)
 
 
 def compare(model: LoopedTransformer, folder: Path) -> Iterator[Check]:
@@ -175,7 +212,8 @@ def main(arguments: list[str]) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     folder = folder_of(given.model)
-    files = {stored.file for stored in open_folder(folder).stored.values()}
+    found = open_folder(folder)
+    files = {stored.file for stored in found.stored.values()}
     size = sum(file.stat().st_size for file in files) / 2**30
     print(f"reading {size:.2f} GiB in {len(files)} file{'s' if len(files) > 1 else ''}", flush=True)
     model = load(folder, dtype=DTYPES.get(given.dtype), device=given.device)
@@ -185,17 +223,25 @@ def _run(given: argparse.Namespace) -> int:
     if "is not" in said:
         print(f"made by {said['made by']}; this is not {said['is not']}")
     tokens, text, why = _tokens(model, folder, given.text or said.get("text", TEXT))
-    checks = list(_shown(verify(model, tokens, given.loops, text=text)))
+    checks = list(_shown([no_constants(found, model)]))
+    checks += _shown(verify(model, tokens, given.loops, text=text))
     if not text:
         checks += _shown([Check("text is no surprise", None, why)])
-    stored = list(_shown(compare(model, folder)))
-    if not stored:
-        why = "the folder has no input_ids.json with expected.safetensors"
-        stored = list(_shown([Check("stored logits", None, why)]))
-    failed = [check for check in checks + stored if check.passed is False]
-    made = sum(check.passed is not None for check in checks + stored)
-    print(f"{made - len(failed)} of {made} checks passed")
-    return 1 if failed else 0
+    known = [*_shown(compare(model, folder)), *_shown(same_hashes(folder))]
+    if not known:
+        why = (
+            "the folder has no input_ids.json with expected.safetensors, and no hashes of the hub: "
+            "nothing says that these are the released weights"
+        )
+        known = list(_shown([Check("stored logits or hashes", None, why)]))
+    checks += known
+    passed = sum(check.passed is True for check in checks)
+    unchecked = sum(check.passed is None for check in checks)
+    told = f", {unchecked} not checked" if unchecked else ""
+    print(f"{passed} of {len(checks)} checks passed{told}")
+    if passed + unchecked < len(checks):
+        return 1
+    return 3 if unchecked else 0
 
 
 def _shown(checks) -> Iterator[Check]:
@@ -221,8 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="looplab verify",
         description="Load a released model and check that it computes what it should.",
-        epilog="Exit status 0: every check that could be made passed. 1: one failed, or the model "
-        "could not be read.",
+        epilog="Exit status 0: everything was checked and passed. 1: a check failed, or the model "
+        "could not be read. 3: none failed, but a part could not be checked.",
     )
     parser.add_argument("model", metavar="MODEL", help="a folder, a hub id, or ouro-mini")
     parser.add_argument("--loops", metavar="N", type=int, help="default: as the config says")
