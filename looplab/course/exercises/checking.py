@@ -1,6 +1,7 @@
 """What a notebook sees: a check in one line, and whose code the chapter runs on."""
 
 import os
+import sys
 from typing import Any
 
 from looplab.course import passport
@@ -84,7 +85,8 @@ def _show(line: str, id: str, verdict: Verdict):
     except ImportError:
         get_ipython = lambda: None  # noqa: E731
     if get_ipython() is None:
-        print(line)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(line.encode(encoding, "replace").decode(encoding))
         return
     from IPython.display import display
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from looplab.basics.threads import use_threads
-from looplab.course.exercises.account import account
+from looplab.course.exercises.account import account, raised_by_hand, writable
 from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.kinds import Heard, heard, rounding
 from looplab.course.exercises.probing import Mistake, NotAttempted, todo
@@ -41,21 +41,24 @@ def judge(task: Exercise, answer: Any, seed: int = 0) -> Verdict:
         with guarded(SECONDS), use_threads(1):
             values = task.probe(given, seed)
         with guarded(SECONDS), use_threads(1):
-            expected = task.probe(own, seed)
+            return _compared(values, task.probe(own, seed), given, own)
     except NotAttempted:
         return Verdict("not attempted", "", {})
     except Mistake as mistake:
-        return Verdict("not yet", str(mistake), {})
+        return Verdict("not yet", writable(str(mistake)), {})
     except OutOfTime:
         text = f"no result after {SECONDS:.0f} seconds: is there a loop that never ends?"
         return Verdict("error", text, {}, Cause.TIME)
     except RecursionError:
         return Verdict("error", "the function calls itself without end", {}, Cause.EXCEPTION)
-    except KeyboardInterrupt:
-        raise  # the learner's own stop button
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not raised_by_hand(error):
+            raise  # the learner's own stop button
         told = account(error)
         return Verdict("error", told.text, {}, told.cause, told.missing)
+
+
+def _compared(values: dict, expected: dict, given: Any, own: Any) -> Verdict:
     coarse = rounding(values)
     values, expected = plain(values), plain(expected)
     if not close(values, expected, rtol=max(1e-3, 4 * coarse), atol=max(1e-5, 4 * coarse)):
@@ -70,7 +73,7 @@ def say(task: Exercise, verdict: Verdict) -> str:
     return {
         "passed": f"{task.id} passed: {task.title}",
         "not attempted": f"{task.id} not attempted: {task.title} (looplab's own is used below)",
-    }.get(verdict.kind, f"{task.id} not yet: {verdict.mistake}")
+    }.get(verdict.kind, writable(f"{task.id} not yet: {verdict.mistake}"))
 
 
 def plain(value: Any) -> Any:

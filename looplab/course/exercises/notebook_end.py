@@ -5,12 +5,14 @@ answers and its checks never enter this process, so there is nothing here to loo
 """
 
 import importlib.abc
+import os
 import pickle
 import re
 import sys
+from collections.abc import Callable
 
 from looplab.basics.threads import use_threads
-from looplab.course.exercises.account import account
+from looplab.course.exercises.account import account, raised_by_hand, words_of
 from looplab.course.exercises.judge_socket import (
     LARGEST,
     Refused,
@@ -44,11 +46,17 @@ def let_grader_judge(id: str, answer, seconds: float) -> str:
             "answer": encode(answer),
         }
         send(grader, dumps(about))
+
+        def give_up():
+            # It cannot be stopped, and nothing behind it can run: other answers get another run.
+            send(grader, dumps(as_message(OutOfTime())))
+            os._exit(1)
+
         while True:
             asked = receive(grader)
             if asked[:1] == b"!":
                 return asked[1:].decode()
-            send(grader, dumps(_run(answer, asked[1:], seconds)))
+            send(grader, dumps(_run(answer, asked[1:], seconds, give_up)))
 
 
 def name_of(answer) -> str:
@@ -61,27 +69,27 @@ def name_of(answer) -> str:
     return f"{getattr(answer, '__module__', '')}.{getattr(answer, '__qualname__', '')}"
 
 
-def _run(answer, asked: bytes, seconds: float) -> dict:
+def _run(answer, asked: bytes, seconds: float, give_up: Callable[[], None]) -> dict:
     """What a driver of the grader's returns with this answer, or what was raised."""
     try:
         # Pickle executes what it reads: these bytes come from the grader that started us.
         driver, arguments = pickle.loads(asked)
-        with time_limit(seconds):
+        with time_limit(seconds, give_up):
             told = {"returned": encode(driver(answer, *arguments))}
         return told if len(dumps(told)) < LARGEST else as_message(Refused("too much"))
-    except KeyboardInterrupt:
-        raise  # the limit of the whole cell
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not raised_by_hand(error):
+            raise  # the limit of the whole cell
         return as_message(error)
 
 
 def as_message(error: BaseException) -> dict:
     """An exception as plain values: the nearest type that travels, its text and its account."""
     told = account(error)
-    known = (kind.__name__ for kind in type(error).__mro__ if kind in CARRIED.values())
+    known = (name for kind in type(error).__mro__ for name in CARRIED if kind is CARRIED[name])
     return {
         "raised": next(known, RuntimeError.__name__),
-        "text": str(error)[:500],
+        "text": words_of(error),
         "told": told.text[:500],
         "cause": told.cause,
         "missing": told.missing[:500],

@@ -5,12 +5,14 @@ This guards against accidents, not against malice: a grader runs in a process of
 
 import contextlib
 import ctypes
+import functools
 import io
 import random
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import numpy
@@ -18,6 +20,12 @@ import torch
 
 BUSY = 4  # how many seconds of the wall one of the processor may take
 LONGEST_IMPORT = 60.0  # seconds for which an import is waited for
+AGAIN = 0.2  # seconds from one attempt to stop a code to the next
+STUBBORN = 3.0  # seconds after which a code that goes on counts as one that cannot be stopped
+STUCK = (
+    "Your function runs on and cannot be stopped: an `except:` without a name catches everything, "
+    "the stop button too. Restart the kernel, and write `except Exception:` or a narrower one."
+)
 
 
 class OutOfTime(BaseException):
@@ -28,9 +36,10 @@ class OutOfTime(BaseException):
 def guarded(seconds: float):
     """Restore random state and torch settings, keep prints away, and stop after `seconds`.
 
-    Raises OutOfTime when the time is up.
+    Raises OutOfTime when the time is up, and tells what to do about code that cannot be stopped.
     """
-    with state_kept(), time_limit(seconds):
+    told = functools.partial(print, STUCK, file=sys.stderr, flush=True)
+    with state_kept(), time_limit(seconds, told):
         yield
 
 
@@ -88,27 +97,42 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float):
+def time_limit(seconds: float, stuck: Callable[[], None] | None = None):
     """Raise OutOfTime in this thread after these seconds, again and again until the block is left.
 
     An import that is under way is waited for, and the time begins again behind it: half done it
-    would stay broken, and some of torch's take seconds.
+    would stay broken, and some of torch's take seconds. Code that catches what is raised and goes
+    on is asked where it does not catch; `stuck` is called once where that does not help either.
     """
     main = threading.current_thread() is threading.main_thread()
-    clock = _Clock(seconds)
+    clock, attempts = _Clock(seconds), 0
+
+    def attempt():
+        """Count one more; True where the code has caught one before."""
+        nonlocal attempts
+        attempts += 1
+        if stuck and attempts == round(STUBBORN / AGAIN):
+            stuck()
+        return attempts > 1
+
     if main and hasattr(signal, "setitimer"):
+        outer, tracing = _frames(sys._getframe()), sys.gettrace()
 
         def ring(number, frame):
             if clock.is_over(frame):
+                if attempt():
+                    _raise_at_next_line(frame, outer)
                 raise OutOfTime
 
         before = signal.signal(signal.SIGALRM, ring)
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
+            signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+            if attempts > 1:
+                sys.settrace(tracing)
         return
 
     # No alarm here (Windows, or not the main thread): another thread throws the exception in.
@@ -120,8 +144,9 @@ def time_limit(seconds: float):
             return
         while not over.is_set():
             if clock.is_over(sys._current_frames().get(number)):
+                attempt()
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(this, ctypes.py_object(OutOfTime))
-            over.wait(0.2)
+            over.wait(AGAIN)
 
     watch = threading.Thread(target=throw, daemon=True)
     watch.start()
@@ -131,3 +156,29 @@ def time_limit(seconds: float):
         over.set()
         watch.join()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(this, None)  # one may still be on its way
+
+
+def _frames(frame: FrameType | None) -> list[FrameType]:
+    """This frame and those that called it."""
+    found = []
+    while frame is not None:
+        found.append(frame)
+        frame = frame.f_back
+    return found
+
+
+def _raise_at_next_line(frame: FrameType, outer: list[FrameType]):
+    """Raise OutOfTime at the next line of the frames inside of `outer`: at first, `except:` itself.
+
+    An alarm nearly always rings inside of a `try`; what is raised behind its `except` leaves it.
+    """
+
+    def trace(frame, event, argument):
+        if event == "line":
+            raise OutOfTime
+        return trace
+
+    for one in _frames(frame):
+        if not any(one is known for known in outer):
+            one.f_trace = trace
+    sys.settrace(lambda *_: None)
