@@ -11,6 +11,7 @@ from looplab.course.exercises.probing import (
     Mistake,
     agrees,
     ask,
+    derived,
     expect_close,
     expect_number,
     expect_right,
@@ -309,7 +310,7 @@ def own_model(answer, seed):
         raise Mistake(f"a class is expected here, and this is a {type(answer).__name__}")
     draw = torch.Generator().manual_seed(seed)
     tokens = find_root(2, draw, nodes=6 + seed % 6, max_depth=4).tokens
-    return watch(answer, examine_model, tokens, seed)
+    return watch(answer, examine_model, tokens, derived(seed))
 
 
 # What is sent to a learner's process: each looks at one side of a model, and raises Mistake.

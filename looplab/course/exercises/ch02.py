@@ -13,6 +13,7 @@ from looplab.course.exercises.probing import (
     Mistake,
     agrees,
     ask,
+    derived,
     expect_close,
     expect_number,
     expect_right,
@@ -31,10 +32,10 @@ def draw_loops(answer, seed):
 
     if not callable(answer):
         raise Mistake(f"a function is expected here, and this is a {type(answer).__name__}")
-    ends = {}
+    ends, draw = {}, derived(seed)
     for low, high in ((3, 6), (7 + seed % 100, 10 + seed % 100)):
-        found = [_plain_int(one) for one in watch(answer, draws, low, high, seed, 2000)]
-        again = [_plain_int(one) for one in watch(answer, draws, low, high, seed, 60)]
+        found = [_plain_int(one) for one in watch(answer, draws, low, high, draw, 2000)]
+        again = [_plain_int(one) for one in watch(answer, draws, low, high, draw, 60)]
         if found[:60] != again:
             raise Mistake("the same generator state gives different draws: draw from the generator")
         if min(found) < low or max(found) > high:
@@ -200,12 +201,26 @@ def rest_penalty(answer, seed):
     wrong = "it is a number, but not the mean relative step"
     expect_right(value, (step / size).mean(), named, wrong)
 
-    def teaches(answer, before, last):
-        penalty = answer(before.clone(), last.clone().requires_grad_())
-        return isinstance(penalty, torch.Tensor) and penalty.requires_grad
+    def slopes(answer, *states):
+        given = [state.clone().requires_grad_() for state in states]
+        penalty = answer(*given)
+        if not isinstance(penalty, torch.Tensor) or not penalty.requires_grad:
+            return None, None
+        return torch.autograd.grad(penalty.sum(), given, allow_unused=True)
 
-    if not watch(answer, teaches, before, last):
-        raise Mistake("the penalty carries no gradient, so it cannot teach: keep it a tensor")
+    found = watch(answer, slopes, before, last)
+    if all(slope is None for slope in found):
+        raise Mistake(
+            "the penalty carries no gradient back to the states, so it cannot teach: keep what is "
+            "computed from them a tensor"
+        )
+    right = slopes(solution("02.5"), before, last)
+    for state, slope, wanted in zip(("before", "last"), found, right, strict=True):
+        if slope is None or not agrees(slope, wanted, rtol=1e-3, atol=1e-6):
+            raise Mistake(
+                f"the number is right, but not how it changes with {state}: its gradient has to "
+                "flow through both states, through the step and through the length"
+            )
     return {"penalty": value}
 
 
@@ -381,6 +396,7 @@ def _expect_draws(answer, seed):
 
 
 def training_step(answer, seed):
+    seed = derived(seed)
     batch, steps = _forests(seed), []
     for loud, cut in CUTS:
         told, loops, moved = _expect_one_step(answer, seed, loud, {"grad_loops": cut})
@@ -416,6 +432,7 @@ def training_step(answer, seed):
 
 
 def calm_step(answer, seed):
+    seed = derived(seed)
     weight = 0.1 + (seed % 5) / 20
     batch, steps = _forests(seed), []
     for loud, cut in CUTS:

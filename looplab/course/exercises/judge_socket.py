@@ -9,6 +9,7 @@ only its type's name.
 
 import base64
 import json
+import math
 import os
 import socket
 import struct
@@ -21,6 +22,8 @@ from torch import Tensor
 from looplab.course.exercises.kinds import without_numpy
 
 LARGEST = 16 * 2**20  # bytes of one frame; what checks exchange is a few kilobytes
+MANY = 1_000_000  # parts of one message: each takes a hundred times the room it has in JSON
+AXES = 64
 DTYPES = {
     str(dtype): dtype
     for dtype in (
@@ -138,7 +141,10 @@ def decode(told: Any) -> Any:
     """The value that was encoded. Raises Refused for anything else."""
     try:
         return _decode(told)
-    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+    except (
+        *(KeyError, TypeError, ValueError, AttributeError),
+        *(RuntimeError, OverflowError, MemoryError),
+    ) as error:
         raise Refused(f"a value that makes no sense: {error}") from None
 
 
@@ -152,13 +158,27 @@ def _decode(told: Any) -> Any:
     if "dict" in told:
         return {_decode(key): _decode(item) for key, item in told["dict"]}
     if "tensor" in told:
-        dtype, shape = DTYPES[told["dtype"]], [int(size) for size in told["shape"]]
-        data = bytearray(base64.b64decode(told["tensor"], validate=True))
-        if not data:
-            return torch.zeros(shape, dtype=dtype)
-        value = torch.frombuffer(data, dtype=dtype).reshape(shape)
-        return value.requires_grad_() if told["grad"] and dtype.is_floating_point else value
-    return type(str(told["foreign"]), (Foreign,), {})()
+        return _told_tensor(told)
+    name = str(told["foreign"])
+    # It stands in what the teacher reads: a name, and no sentence.
+    return type(name if name.isidentifier() and len(name) <= 80 else "object", (Foreign,), {})()
+
+
+def _told_tensor(told: dict) -> Tensor:
+    dtype, shape = DTYPES[told["dtype"]], told["shape"]
+    if not isinstance(shape, list) or len(shape) > AXES:
+        raise ValueError("a shape that is none")
+    if any(type(size) is not int or not 0 <= size <= LARGEST for size in shape):
+        raise ValueError("sizes that are none")
+    data = bytearray(base64.b64decode(told["tensor"], validate=True))
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError(f"{len(data)} bytes do not fill its shape")
+    if not data:
+        return torch.zeros(shape, dtype=dtype)
+    if dtype == torch.bool:  # a byte that is neither 0 nor 1 would be no bool
+        return torch.frombuffer(data, dtype=torch.uint8).ne(0).reshape(shape)
+    value = torch.frombuffer(data, dtype=dtype).reshape(shape)
+    return value.requires_grad_() if told["grad"] and dtype.is_floating_point else value
 
 
 def dumps(message: dict) -> bytes:
@@ -166,7 +186,9 @@ def dumps(message: dict) -> bytes:
 
 
 def loads(data: bytes) -> dict:
-    """A message; raises Refused for what is no JSON object."""
+    """A message; raises Refused for what is no JSON object, or one of too many parts."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > MANY:
+        raise Refused("a message of too many parts")
     try:
         message = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,10 @@
 """The grader's end of the checks of a running notebook: here they are judged, outside of it."""
 
 import contextlib
+import functools
 import socket
 import struct
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from looplab.course.exercises.catalogue import exercises
 from looplab.course.exercises.judge_socket import Refused, decode, listen, loads, receive, send
 from looplab.course.exercises.judging import SECONDS, Verdict, judge, say
 from looplab.course.exercises.notebook_end import CARRIED, name_of
-from looplab.course.exercises.probing import Elsewhere, todo
+from looplab.course.exercises.probing import Elsewhere, Mistake, todo
 from looplab.course.exercises.sandbox import BUSY, OutOfTime, time_limit
+from looplab.course.exercises.sentences import says
 from looplab_nbval.cause import Cause, read_cause
 
 
@@ -27,10 +30,13 @@ class Gone(RuntimeError):
 
 
 class InNotebook(Elsewhere):
-    """A learner's function, called over there with arguments made here."""
+    """A learner's function, called over there with arguments made here.
 
-    def __init__(self, notebook: socket.socket):
-        self._notebook = notebook
+    `says(text)` is True for the words of a mistake that a check may have named over there.
+    """
+
+    def __init__(self, notebook: socket.socket, says: Callable[[str], bool] = bool):
+        self._notebook, self._says = notebook, says
 
     def run(self, driver, *arguments):
         try:
@@ -41,7 +47,10 @@ class InNotebook(Elsewhere):
         except OSError:
             raise Gone from None
         if "raised" in told:
-            raise as_error(told)
+            error = as_error(told)
+            if isinstance(error, Mistake) and not self._says(str(error)):
+                error = as_error(told | {"raised": RuntimeError.__name__})
+            raise error
         return decode(told.get("returned"))
 
 
@@ -68,6 +77,7 @@ class GraderEnd:
         # Probes and what they send along are not in the learner's looplab, so they go by value.
         checks = import_module(f"looplab.course.exercises.ch{chapter[:2]}")
         cloudpickle.register_pickle_by_value(checks)
+        self.says = functools.partial(says, Path(checks.__file__))
 
     def serve(self, seconds: float, run: int | None = None):
         """Judge one answer, if one is offered within these seconds.
@@ -97,7 +107,7 @@ class GraderEnd:
         if about.get("name") == name_of(task.reference):
             verdict = Verdict("not attempted", "this is looplab's own function", {})
         else:
-            answer = InNotebook(notebook) if about.get("callable") else None
+            answer = InNotebook(notebook, self.says) if about.get("callable") else None
             if about.get("todo"):
                 answer = todo
             elif answer is None:
