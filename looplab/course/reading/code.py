@@ -53,7 +53,7 @@ def python_of(cell: str) -> tuple[str, str]:
     """A cell's code without IPython's magics, and the cell magic that makes it no Python, or "".
 
     >>> python_of("%%time\\nx = 1\\n%matplotlib inline")
-    ('# %%time\\nx = 1\\npass\\n', '')
+    ('# %%time\\nx = 1\\npass', '')
     >>> python_of("%%writefile x.py\\nx = 1")[1]
     '%%writefile'
     """
@@ -76,10 +76,11 @@ def python_of(cell: str) -> tuple[str, str]:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        text = TransformerManager().transform_cell(text)
+        plain = TransformerManager().transform_cell(text)
     except (*UNREADABLE, IndexError):
         return text, ""
-    return RUNS_MAGIC.sub(r"\1pass", text), ""
+    plain = RUNS_MAGIC.sub(r"\1pass", plain)
+    return plain if text.endswith("\n") else plain.removesuffix("\n"), ""
 
 
 def is_python(source: str) -> bool:
@@ -94,7 +95,7 @@ def is_python(source: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def statements(source: str) -> tuple[Statement, ...]:
     """The statements of a cell, in order; none where Python cannot read it.
 
@@ -149,6 +150,7 @@ def without_checks(source: str) -> str:
     return "\n".join(lines)
 
 
+@lru_cache(maxsize=1024)
 def nothing_written(source: str, name: str = "") -> bool:
     """True for an answer that is the stub or empty: what `name` ends as does nothing of its own.
 

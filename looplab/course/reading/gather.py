@@ -19,6 +19,7 @@ from looplab.course.reading.given import Given, own_statements
 from looplab.course.reading.marks import Piece
 
 MOST = 4  # readings of one answer: each may cost a run
+COPIES = 12  # cells of one answer, the last ones, that are looked at
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def readings(
     if not found:
         return ()
     told = []
-    for begin, end in found[:MOST]:
+    for begin, end in found:
         part = stretches[begin:end]
         source = with_helpers(_joined(part), part[-1].cell, exercise, pieces, given)
         told.append(Reading(source, _remark(name, part[-1], stretches[-1])))
@@ -158,7 +159,7 @@ def _stretches(exercise, pieces, given: Given, older: bool) -> list[Stretch]:
         own = [one for one in free if not one.given]
         found += _slices(own, exercise, given, _plain_binding)
     unique = {one.source: one for one in sorted(found, key=lambda one: one.cell)}
-    return sorted(unique.values(), key=lambda one: one.cell)
+    return sorted(unique.values(), key=lambda one: one.cell)[-COPIES:]
 
 
 def _slices(pieces, exercise, given, kind) -> list[Stretch]:
@@ -202,8 +203,13 @@ def _ranges(stretches: list[Stretch], name: str) -> list[tuple[int, int]]:
     """Runs of stretches that make a whole answer, the latest and longest first; or all of them."""
     found = []
     for end in range(len(stretches), 0, -1):
-        whole = [n for n in range(end) if _complete(_joined(stretches[n:end]), name)]
-        found += [(n, end) for n in sorted({*whole[:1], *(n for n in whole if n == end - 1)})]
+        alone = end - 1
+        whole = (n for n in range(end) if _complete(_joined(stretches[n:end]), name))
+        if (longest := next(whole, None)) is not None:
+            found.append((longest, end))
+            if longest != alone and _complete(stretches[alone].source, name):
+                found.append((alone, end))
+    found = found[:MOST]
     if found or nothing_written(_joined(stretches), name):
         return found
     return [(0, len(stretches))]
