@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from looplab.measure.convergence import distance_to_limit, relative_step, step_size
-from looplab.measure.shapes import check_patterns
+from looplab.measure.shapes import check_patterns, precise
 
 __all__ = [
     "AttentionDistances",
@@ -159,6 +159,7 @@ def diagonal_contrast(distances: Tensor, layers: int) -> Tensor:
             f"distances have shape {tuple(distances.shape)} with layers={layers}: expected "
             "[pattern, pattern] with two loops or more of two layers or more, the core's only"
         )
+    distances = precise(distances)
     # [pattern, pattern] -> [loop, layer, loop, layer] -> sums over loops [layer, layer]
     sums = distances.unflatten(1, (loops, layers)).unflatten(0, (loops, layers)).sum((0, 2))
     same = sums.diagonal() / (loops * (loops - 1))  # a pattern's zero distance to itself is out

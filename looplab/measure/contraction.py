@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from looplab.measure.shapes import precise
+
 __all__ = ["contraction_rate"]
 
 NOISE_FLOOR = 1e-6  # relative; float32 rounding through a few layers stays below it
@@ -56,11 +58,12 @@ def fit_contraction(
     enough = count >= 3
     rate = torch.where(enough, (xy / xx).exp(), torch.nan)
     # Logarithms that differ by rounding alone have no variance to be explained.
-    varied = yy > count * torch.finfo(distances.dtype).eps ** 2
+    given = distances.dtype if distances.is_floating_point() else torch.float32
+    varied = yy > count * torch.finfo(given).eps ** 2
     r_squared = torch.where(enough & varied, xy.square() / (xx * yy), torch.nan)
     return ContractionFit(
-        rate.to(distances.dtype),
-        r_squared.to(distances.dtype),
+        rate.to(precise(distances).dtype),
+        r_squared.to(precise(distances).dtype),
         torch.full_like(count, first),
         first + count - 1,
     )

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from looplab.measure.lasting import lasting_from
-from looplab.measure.shapes import check_states, state_at
+from looplab.measure.shapes import check_states, precise, state_at
 
 __all__ = [
     "cosine_to_limit",
@@ -31,6 +31,7 @@ def step_size(states: Tensor) -> Tensor:
     tensor([5., 0.])
     """
     check_states(states)
+    states = precise(states)
     return (states[1:] - states[:-1]).norm(dim=-1)
 
 
@@ -40,6 +41,7 @@ def relative_step(states: Tensor) -> Tensor:
     >>> relative_step(torch.tensor([[4.0], [2.0], [2.0]]))
     tensor([1., 0.])
     """
+    states = precise(states)
     return step_size(states) / states[1:].norm(dim=-1).clamp_min(_tiny(states))
 
 
@@ -52,6 +54,7 @@ def successive_cosine(states: Tensor) -> Tensor:
     tensor([0., 1.])
     """
     check_states(states)
+    states = precise(states)
     return F.cosine_similarity(states[1:], states[:-1], dim=-1)
 
 
@@ -69,6 +72,7 @@ def distance_to_limit(states: Tensor, limit: int | None = None, relative: bool =
     tensor([6., 2., 0., 1.])
     """
     check_states(states)
+    states = precise(states)
     point = state_at(states, limit)
     distance = (states - point).norm(dim=-1)
     return distance / point.norm(dim=-1).clamp_min(_tiny(states)) if relative else distance
@@ -83,6 +87,7 @@ def cosine_to_limit(states: Tensor, limit: int | None = None) -> Tensor:
     tensor([0., 1., 1.])
     """
     check_states(states)
+    states = precise(states)
     return F.cosine_similarity(states, state_at(states, limit), dim=-1)
 
 

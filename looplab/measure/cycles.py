@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from looplab.measure.shapes import state_at
+from looplab.measure.shapes import precise, state_at
 from looplab.model import LoopedTransformer
 
 __all__ = [
@@ -37,7 +37,7 @@ def min_layer_cosine(states: Tensor, limit: int | None = None) -> Tensor:
         raise ValueError(
             f"states have shape {tuple(states.shape)}: expected [loop, layer, batch, token, width]"
         )
-    points = state_at(states, limit)  # [layer, batch, token, width]
+    points = precise(state_at(states, limit))  # [layer, batch, token, width]
     return F.cosine_similarity(points[:1], points, dim=-1).amin(0)
 
 
@@ -67,6 +67,7 @@ def cycle_pca(path: Tensor, components: int = 2) -> CyclePCA:
             f"path has shape {tuple(path.shape)}: expected one token's [loop, layer, width], "
             "such as trace.states[:, :, 0, -1]"
         )
+    path = precise(path)
     flat = path.flatten(0, 1)  # [loop * layer, width]
     most = min(flat.shape)
     if not 1 <= components <= most:
@@ -106,7 +107,8 @@ def rotation_residual(
 
         model.step(before, ready, tap=keep)
         before = seen[first_layer - 1]
-    after = model.step(before, ready, first_layer=first_layer)
+    after = precise(model.step(before, ready, first_layer=first_layer))
+    before = precise(before)
     return (after - before).norm(dim=-1) / before.norm(dim=-1)
 
 
@@ -139,13 +141,14 @@ def path_independence(
     """
     if starts < 2:
         raise ValueError(f"starts={starts}: expected at least 2 to compare")
-    model.check_tokens(tokens)
+    tokens, _ = model.read(tokens)
     weight, shape = model.head.weight, (*tokens.shape[:2], model.config.width)
     ends, answers = [], []
     for _ in range(starts):
-        state = std * torch.randn(shape, generator=generator, dtype=weight.dtype)
-        out = model(tokens, loops, state=state.to(weight.device))
-        ends.append(out.state)
+        kind = torch.promote_types(weight.dtype, torch.float32)
+        state = std * torch.randn(shape, generator=generator, dtype=kind)
+        out = model(tokens, loops, state=state.to(weight))
+        ends.append(precise(out.state))
         answers.append(out.logits.argmax(-1))
     ends, answers = torch.stack(ends), torch.stack(answers)  # [start, batch, token, (width)]
     # [start, 1, ...] - [1, start, ...] -> [start, start, batch, token]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from looplab.measure.convergence import relative_step
 from looplab.measure.lasting import lasting_from
+from looplab.measure.shapes import precise
 
 __all__ = [
     "ExitCost",
@@ -44,6 +45,7 @@ def acceleration_signal(states: Tensor) -> Tensor:
     >>> acceleration_signal(torch.tensor([[1.0], [2.0], [4.0], [6.0]]))
     tensor([   inf,    inf, 0.2500, 0.0000])
     """
+    states = precise(states)
     steps = states[1:] - states[:-1]
     length = states[2:].norm(dim=-1).clamp_min(torch.finfo(states.dtype).tiny)
     return _from_loop(3, (steps[1:] - steps[:-1]).norm(dim=-1) / length)
@@ -59,7 +61,7 @@ def answer_signal(logits: Tensor) -> Tensor:
     """
     logs = logits.double().log_softmax(-1)
     moved = (logs[:-1].exp() * (logs[:-1] - logs[1:])).sum(-1).clamp_min(0)
-    return _from_loop(2, moved.to(logits.dtype))
+    return _from_loop(2, moved.to(precise(logits).dtype))
 
 
 def answer_age(answers: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from looplab.measure.convergence import cosine_to_limit, step_size
-from looplab.measure.shapes import check_states
+from looplab.measure.shapes import check_states, precise
 
 __all__ = [
     "Limit",
@@ -63,7 +63,7 @@ def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9)
     tensor(1)
     """
     _check(states)
-    cosine = cosine_to_limit(_precise(states))[len(states) // 2 :]
+    cosine = cosine_to_limit(precise(states))[len(states) // 2 :]
     near = cosine > 1 - tolerance
     departures = (near[:-1] & ~near[1:]).sum(0)
     near_share = near.double().mean(0)
@@ -105,7 +105,7 @@ def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
     """
     _check(states)
     quarter = len(states) // 4
-    half = _precise(states[-2 * quarter :].detach())
+    half = precise(states[-2 * quarter :].detach())
     end = half[quarter:]
     scale = end.norm(dim=-1).mean(0).clamp_min(torch.finfo(half.dtype).tiny)
     spread = (end - end.mean(0)).norm(dim=-1).amax(0) / scale
@@ -148,11 +148,6 @@ def _label(fixed: Tensor, orbit: Tensor, slider: Tensor) -> Tensor:
     label = torch.where(slider, Limit.SLIDER, label)
     label = torch.where(orbit, Limit.ORBIT, label)
     return torch.where(fixed, Limit.FIXED_POINT, label)
-
-
-def _precise(states: Tensor) -> Tensor:
-    # Differences of half-precision states lose what little they have when taken in that precision.
-    return states.to(torch.promote_types(states.dtype, torch.float32))
 
 
 def _check(states: Tensor):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from looplab.measure.shapes import precise
 from looplab.model import LoopedTransformer, Site
 
 __all__ = ["MeanPatterns", "mean_patterns"]
@@ -35,10 +36,11 @@ def mean_patterns(
     >>> [part.shape[:-2] for part in mean_patterns(model, torch.tensor([[1, 2, 3]]), loops=4)]
     [torch.Size([1, 1]), torch.Size([4, 2, 1]), torch.Size([1, 1])]
     """
+    tokens, mask = model.read(tokens)
     keep = _Keep()
-    model(tokens, loops, tap=keep, generator=generator)
+    model(tokens, loops, mask=mask, tap=keep, generator=generator)
     batch, token = tokens.shape[:2]
-    empty = model.head.weight.new_empty(0, batch, token, token)
+    empty = precise(model.head.weight.new_empty(0, batch, token, token))
     prelude, core, coda = (
         torch.stack(keep.found[part]) if keep.found[part] else empty
         for part in ("prelude", "core", "coda")
@@ -57,4 +59,4 @@ class _Keep:
     def __call__(self, site: Site, value: Tensor) -> None:
         part, _, name = site.name.partition(".")
         if name == "attn.pattern":
-            self.found[part].append(value.mean(1))
+            self.found[part].append(precise(value).mean(1))

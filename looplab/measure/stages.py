@@ -11,7 +11,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from looplab.measure.shapes import check_patterns
+from looplab.measure.shapes import check_patterns, precise
 
 __all__ = [
     "colsum_concentration",
@@ -33,7 +33,7 @@ def column_share(attention: Tensor) -> Tensor:
     tensor([0.7500, 0.2500])
     """
     check_patterns(attention)
-    return attention.sum(-2) / attention.shape[-1]
+    return precise(attention).sum(-2) / attention.shape[-1]
 
 
 def colsum_concentration(attention: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def concentration(share: Tensor) -> Tensor:
     >>> concentration(torch.tensor([[0.75, 0.25], [0.0, 1.0]]))
     tensor([0.1887, 1.0000])
     """
-    return 1 - _entropy(share) / log(max(share.shape[-1], 2))
+    return 1 - _entropy(precise(share)) / log(max(share.shape[-1], 2))
 
 
 def sink_score(attention: Tensor, position: int = 0) -> Tensor:
@@ -65,7 +65,7 @@ def sink_score(attention: Tensor, position: int = 0) -> Tensor:
     tensor(0.7500)
     """
     check_patterns(attention)
-    return attention[..., position].mean(-1)
+    return precise(attention[..., position]).mean(-1)
 
 
 def sink_rate(attention: Tensor, position: int = 0, threshold: float = SINK) -> Tensor:
@@ -83,7 +83,7 @@ def sink_share(score: Tensor, threshold: float = SINK) -> Tensor:
     >>> sink_share(torch.tensor([0.1, 0.9, 0.9, 0.9]))
     tensor(0.7500)
     """
-    return (score >= threshold).to(score.dtype).mean(-1)
+    return (score >= threshold).to(precise(score).dtype).mean(-1)
 
 
 def mixing_score(attention: Tensor) -> Tensor:
@@ -97,10 +97,10 @@ def mixing_score(attention: Tensor) -> Tensor:
     check_patterns(attention)
     patterns = attention.flatten(0, -3) if attention.dim() > 3 else attention
     if patterns.dim() == 2:
-        return _entropy(patterns).mean(-1)
+        return _entropy(precise(patterns)).mean(-1)
     # Block by block: a run's patterns are larger than a cache, and logarithms need a copy.
     blocks = patterns.split(max(1, _BLOCK // patterns[0].numel()))
-    scores = torch.cat([_entropy(block).mean(-1) for block in blocks])
+    scores = torch.cat([_entropy(precise(block)).mean(-1) for block in blocks])
     return scores.view(attention.shape[:-2])
 
 
@@ -123,7 +123,7 @@ def residual_entropy(states: Tensor) -> Tensor:
         x = x.mT
     values = torch.linalg.eigvalsh(x @ x.mT).clamp_min(0)
     total = values.sum(-1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
-    return _entropy(values / total).abs().to(states.dtype)  # rounding may leave -1e-16
+    return _entropy(values / total).abs().to(precise(states).dtype)  # rounding may leave -1e-16
 
 
 def _entropy(share: Tensor) -> Tensor:

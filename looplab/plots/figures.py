@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
-from looplab.plots.picture import MARKERS, PALETTE, STYLES, Picture, drawing
+from looplab.plots.picture import MARKERS, PALETTE, STYLES, Picture, drawing, numbers
 
 __all__ = [
     "accuracy_by_loop",
@@ -35,7 +35,7 @@ def loss_curve(losses: Sequence[float] | Mapping[str, Sequence[float]], smooth: 
     told = []
     with drawing() as (figure, axes):
         for n, (name, loss) in enumerate(runs.items()):
-            loss = np.asarray(loss, dtype=float)
+            loss = numbers(loss).astype(float)
             width = min(smooth, len(loss))
             mean = np.convolve(loss, np.ones(width) / width, mode="valid")
             axes.semilogy(np.arange(width, len(loss) + 1), mean, label=name, **_look(n))
@@ -57,7 +57,7 @@ def accuracy_by_loop(
     told, most = [], 1
     with drawing() as (figure, axes):
         for n, (name, values) in enumerate(accuracies.items()):
-            values = np.asarray(values, dtype=float)
+            values = numbers(values).astype(float)
             loop = np.arange(1, len(values) + 1)
             most = max(most, len(values))
             at = _by_eighth(len(values))
@@ -87,7 +87,7 @@ def staircase(accuracy: Tensor, loops: Sequence[int] = (1, 2, 3, 4, 5, 6), what:
     wrong = [loop for loop in loops if not 1 <= loop <= len(accuracy)]
     if wrong:
         raise ValueError(f"loops names {wrong[0]}: this table has loops 1 to {len(accuracy)}")
-    table = accuracy[[loop - 1 for loop in loops]].numpy()
+    table = numbers(accuracy[[loop - 1 for loop in loops]])
     with drawing(6.4, 0.7 + 0.4 * len(loops)) as (figure, axes):
         axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
         axes.grid(False)
@@ -148,7 +148,7 @@ def staircases(rows: Mapping[str, Mapping[str, Tensor]], what: str = "depth"):
 
 
 def _tables(row: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    return {name: torch.as_tensor(table).numpy() for name, table in row.items()}
+    return {name: numbers(table) for name, table in row.items()}
 
 
 def _reach(row: np.ndarray) -> int:
@@ -170,7 +170,7 @@ def lines_by_layer(
     `spread` [loop, layer] shades values plus and minus it. Of more than MANY lines only some have a
     name in the figure. Source: the grouping "by layer" of arXiv 2604.11791, figures 3 and 4.
     """
-    values = torch.as_tensor(values).float()
+    values = torch.as_tensor(numbers(values)).float()
     told = []
     with drawing() as (figure, axes):
         loop = np.arange(first_loop, first_loop + len(values))
@@ -187,7 +187,7 @@ def lines_by_layer(
                 look["color"] = colormaps["cividis"](n / values.shape[1])
             axes.plot(loop, line, label=name if n in named else None, **look)
             if spread is not None:
-                low, high = line - spread[:, n].numpy(), line + spread[:, n].numpy()
+                low, high = line - numbers(spread[:, n]), line + numbers(spread[:, n])
                 axes.fill_between(
                     loop, np.maximum(low, 1e-9), high, color=PALETTE[n % 7], alpha=0.2
                 )
@@ -220,7 +220,7 @@ def cycle(pca, title: str = ""):
 
     The last loop is drawn in black with arrows from layer to layer; early loops are paler.
     """
-    points = torch.as_tensor(pca.points).numpy()
+    points = numbers(pca.points)
     loops, layers, _ = points.shape
     with drawing(5.6, 5.0) as (figure, axes):
         path = points.reshape(-1, points.shape[-1])
@@ -250,7 +250,7 @@ def cycle(pca, title: str = ""):
                     fontsize=8,
                 )
                 placed.append(point)
-        share = [f"{100 * float(part):.0f} %" for part in pca.explained]
+        share = [f"{100 * float(part):.0f} %" for part in numbers(pca.explained)]
         axes.set(xlabel=f"component 1 ({share[0]})", ylabel=f"component 2 ({share[1]})")
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.1)
@@ -275,7 +275,7 @@ def pattern_distances(distances: Mapping[str, Tensor], layers: int):
 
     Lines separate the loops. Source: arXiv 2604.11791, figure 2.
     """
-    tables = {name: torch.as_tensor(table).numpy() for name, table in distances.items()}
+    tables = {name: numbers(table) for name, table in distances.items()}
     most = max(float(table.max()) for table in tables.values())
     told = []
     with drawing(3.4 * len(tables) + 0.6, 3.5, columns=len(tables), squeeze=False) as (
@@ -317,7 +317,9 @@ def stages(panels: Mapping[str, Mapping[str, Tensor]]):
     ):
         cells = grid.flatten()
         for panel, (title, models) in zip(cells, panels.items(), strict=False):
-            tables = {name: torch.as_tensor(table).float() for name, table in models.items()}
+            tables = {
+                name: torch.as_tensor(numbers(table)).float() for name, table in models.items()
+            }
             for n, (name, table) in enumerate(tables.items()):
                 loops, layers = table.shape
                 at = np.arange(loops * layers) / layers + 1
@@ -383,7 +385,7 @@ def orbits(paths: Mapping[str, Tensor], last: int = 48):
         for unused in cells[len(paths) :]:
             unused.set_visible(False)
         for n, (panel, (name, path)) in enumerate(zip(cells, paths.items(), strict=False)):
-            end = path[-last:].double()
+            end = torch.as_tensor(numbers(path[-last:])).double()
             centred = end - end.mean(0)
             points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
             panel.plot(*points.T, color="0.7", linewidth=0.8)
@@ -413,7 +415,7 @@ def trade_off(panels: Mapping[str, Mapping[str, tuple]], xlabel: str, ylabel: st
         for panel, (title, curves) in zip(grid[0], panels.items(), strict=True):
             most = 1.0
             for n, (name, (x, y)) in enumerate(curves.items()):
-                x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+                x, y = numbers(x).astype(float), numbers(y).astype(float)
                 most = max(most, x.max())
                 # Open marks, and a lone point last: what lies below can be seen.
                 alone = {"markersize": 11, "zorder": 4} if len(x) == 1 else {"markersize": 6}

@@ -33,7 +33,7 @@ def floorplan(patterns: MeanPatterns, sequence: int = 0) -> Picture:
         raise ValueError(
             f"sequence={sequence}: these patterns have sequences 0 to {patterns.core.shape[2] - 1}"
         )
-    prelude, core, coda = (part.select(-3, sequence).float().cpu() for part in patterns)
+    prelude, core, coda = (part.select(-3, sequence).detach().float().cpu() for part in patterns)
     loops, layers, token, _ = core.shape
     rows = max(layers, len(prelude), len(coda))
     columns = loops + (len(prelude) > 0) + (len(coda) > 0)

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 __all__ = [
     "DPI",
@@ -112,6 +114,22 @@ def drawing(width: float = 6.4, height: float = 3.4, columns: int = 1, rows: int
     with house_style():
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, **options)
+
+
+def numbers(values) -> np.ndarray:
+    """An array of what is to be drawn: a tensor of any dtype, from any device, or numbers.
+
+    >>> import torch
+    >>> numbers(torch.ones(2, dtype=torch.bfloat16))
+    array([1., 1.], dtype=float32)
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        half = values.is_floating_point() and values.dtype.itemsize < 4
+        return (values.float() if half else values).numpy()
+    if isinstance(values, np.ndarray):
+        return values
+    return np.asarray([numbers(one) if isinstance(one, Tensor) else one for one in values])
 
 
 def mark(picture: Picture, whose: str) -> Picture:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
-from looplab.plots.picture import MARKERS, PALETTE, Picture, drawing
+from looplab.plots.picture import MARKERS, PALETTE, Picture, drawing, numbers
 
 __all__ = ["multipliers"]
 
@@ -21,7 +20,7 @@ def multipliers(models: Mapping[str, Tensor]):
     >>> print(multipliers({"slow": torch.tensor([0.9 + 0.1j, 0.9 - 0.1j, 0.2 + 0j])}).alt)
     Multipliers and the unit circle. slow: 3, the largest has modulus 0.91 and turns by 6 degrees.
     """
-    tables = {name: torch.as_tensor(values).numpy() for name, values in models.items()}
+    tables = {name: numbers(values) for name, values in models.items()}
     leaders = {name: values[np.abs(values).argmax()] for name, values in tables.items()}
     squares = {name: _square(largest) for name, largest in leaders.items()}
     reach = max(max(abs(middle.real), abs(middle.imag)) + half for middle, half in squares.values())

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from looplab.measure.stability.jacobian import Map
+from looplab.measure.stability.jacobian import Map, precisely
 
 
 class Basins(NamedTuple):
@@ -41,6 +41,7 @@ def basins(step: Map, starts: Tensor, loops: int, tolerance: float = 1e-3) -> Ba
         )
     if loops < 1:
         raise ValueError(f"loops={loops}: expected at least 1")
+    step, starts = precisely(step, starts)
     before = ends = starts
     for _ in range(loops):
         before, ends = ends, step(ends)

@@ -5,11 +5,13 @@ how one token's state depends on another's.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from looplab.measure.shapes import precise
 from looplab.model import LoopedTransformer
 
 Map = Callable[[Tensor], Tensor]
@@ -19,8 +21,9 @@ def loop_map(model: LoopedTransformer, tokens: Tensor) -> Map:
     """One loop of `model` on one prompt, as a map of states [start, token, width] to the same.
 
     `tokens` [1, token] or [1, token, field]; the map runs any number of states side by side, each
-    on that prompt. Raises ValueError for several prompts, and for an unrolled twin, whose every
-    loop is another map.
+    on that prompt. It runs in float32 at least: of a half-precision model it takes a float32 copy,
+    because half precision rounds away what is measured here. Raises ValueError for several prompts,
+    and for an unrolled twin, whose every loop is another map.
 
     >>> from looplab import LoopedConfig
     >>> model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2, injection="concat"))
@@ -29,18 +32,46 @@ def loop_map(model: LoopedTransformer, tokens: Tensor) -> Map:
     """
     if not model.config.tied:
         raise ValueError("an unrolled twin has another map in every loop: use the tied model")
+    tokens, _ = model.read(tokens)
     if tokens.shape[0] != 1:
         raise ValueError(
             f"tokens have shape {tuple(tokens.shape)}: expected one prompt, such as tokens[:1], "
             "because prompts do not see each other and have a spectrum each"
         )
+    if precise(model.head.weight[:0]).dtype != model.dtype:
+        wide = torch.promote_types(model.dtype, torch.float32)
+        model = deepcopy(model).to(wide)
     with torch.no_grad():
         x = model.encode(tokens)
 
     def step(state: Tensor) -> Tensor:
+        state = state.to(torch.promote_types(state.dtype, x.dtype))
         return model.step(state, x.expand_as(state), tokens=tokens)
 
     return step
+
+
+def precisely(step: Map, state: Tensor) -> tuple[Map, Tensor]:
+    """A map and a state of it in float32 at least, whatever the state comes in.
+
+    A map that takes nothing but half precision is given it, and its results are made wider.
+
+    >>> precisely(torch.sin, torch.zeros(1, dtype=torch.float16))[1].dtype
+    torch.float32
+    """
+    wide = precise(state)
+    if wide.dtype == state.dtype:
+        return step, state
+    try:
+        with torch.no_grad():
+            step(wide)
+    except RuntimeError:  # weights of another dtype
+
+        def narrow(z: Tensor) -> Tensor:
+            return step(z.to(state.dtype)).to(z.dtype)
+
+        return narrow, wide
+    return step, wide
 
 
 def transposed_product(step: Map, state: Tensor) -> Map:
@@ -82,11 +113,6 @@ def direct_products(step: Map, state: Tensor) -> tuple[Tensor, Map]:
 
 
 def _run(step: Map, state: Tensor) -> tuple[Tensor, Tensor]:
-    if state.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"state has dtype {state.dtype}: run the loop in float32 or float64, half precision "
-            "rounds away what is measured here"
-        )
     point = state.detach().clone().requires_grad_()
     with torch.enable_grad():
         end = step(point)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from looplab.measure.stability.jacobian import Map, direct_products
+from looplab.measure.stability.jacobian import Map, direct_products, precisely
 
 
 class Lyapunov(NamedTuple):
@@ -40,6 +40,7 @@ def lyapunov_exponents(
         raise ValueError(f"count={count}: a state of {size} numbers has 1 to {size} exponents")
     if not 0 <= settle < loops:
         raise ValueError(f"settle={settle}: expected 0 to {loops - 1}, fewer than loops={loops}")
+    step, start = precisely(step, start)
     state = start.detach()
     fixed = torch.Generator().manual_seed(0)  # a measurement should not depend on luck
     directions = torch.randn(size, count, generator=fixed, dtype=torch.float64).to(start)

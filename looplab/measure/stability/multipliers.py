@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from looplab.measure.stability.jacobian import Map, direct_products, transposed_product
+from looplab.measure.stability.jacobian import (
+    Map,
+    direct_products,
+    precisely,
+    transposed_product,
+)
 
 _DENSE = 64  # numbers in a state; up to here the whole Jacobian is cheaper than Arnoldi's method
 _BASIS = 30  # vectors; with fewer, complex leading pairs come out some per cent wrong
@@ -37,6 +42,7 @@ def leading_multipliers(step: Map, state: Tensor, count: int = 6) -> Tensor:
     size = state.numel()
     if not 1 <= count <= size:
         raise ValueError(f"count={count}: a state of {size} numbers has 1 to {size} multipliers")
+    step, state = precisely(step, state)
     pull = transposed_product(step, state)
     if size <= _DENSE or count > size - 3:  # ARPACK finds at most size - 2
         values = torch.linalg.eigvals(_dense(pull, state)).cpu().numpy()
@@ -64,6 +70,7 @@ def spectral_radius(step: Map, state: Tensor, steps: int = 100) -> Tensor:
     """
     if steps < 2:
         raise ValueError(f"steps={steps}: expected at least 2, and 100 to be accurate")
+    step, state = precisely(step, state)
     pull = transposed_product(step, state)
     v = _random_like(state)
     growth = []
@@ -86,6 +93,7 @@ def spectral_norm(step: Map, state: Tensor) -> Tensor:
     >>> spectral_norm(lambda z: shear @ z, torch.ones(2))
     tensor(3.0811)
     """
+    step, state = precisely(step, state)
     pull = transposed_product(step, state)
     if state.numel() <= _DENSE:
         return torch.linalg.matrix_norm(_dense(pull, state), ord=2)

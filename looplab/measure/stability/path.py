@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from looplab.measure.shapes import check_states
+from looplab.measure.shapes import check_states, precise
 
 
 class StepSplit(NamedTuple):
@@ -29,6 +29,7 @@ def split_steps(states: Tensor) -> StepSplit:
     StepSplit(radial=tensor([2., 0.]), angular=tensor([0., 4.]))
     """
     check_states(states)
+    states = precise(states)
     before, steps = states[:-1], states[1:] - states[:-1]
     outward = before / before.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(states.dtype).tiny)
     radial = (steps * outward).sum(-1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from looplab.measure.stability.jacobian import Map
+from looplab.measure.stability.jacobian import Map, precisely
 
 SOLVERS = ("plain", "damped", "anderson", "broyden")
 _HISTORY = 5  # steps that Anderson's method combines, as in arXiv 2605.12466
@@ -74,6 +74,7 @@ def solve(
         raise ValueError(f"method={method!r}: expected one of {', '.join(SOLVERS)}")
     if max_evaluations < 1:
         raise ValueError(f"max_evaluations={max_evaluations}: expected at least 1")
+    step, start = precisely(step, start)
     count = _Count(step, start, tolerance, max_evaluations)
     try:
         if method in ("plain", "damped"):
