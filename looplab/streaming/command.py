@@ -25,7 +25,8 @@ from looplab.model import LoopedTransformer
 from looplab.streaming import folder as out
 from looplab.streaming.prompts import Prompt, batches, read
 from looplab.streaming.run import FORMAT, plan, stream
-from looplab.zoo.named import DTYPES, open_named
+from looplab.zoo.dtypes import DTYPES
+from looplab.zoo.named import open_named
 
 
 def main(arguments: list[str]) -> int:

@@ -20,6 +20,7 @@ What differs between the families and is easily got wrong:
   raw text, Ouro does not.
 """
 
+from looplab.zoo.chatting import chat
 from looplab.zoo.families import FAMILIES
 from looplab.zoo.gate import exit_distribution, exit_loop, expected_logits
 from looplab.zoo.loading import load
@@ -30,6 +31,7 @@ from looplab.zoo.source import PINNED
 __all__ = [
     "FAMILIES",
     "PINNED",
+    "chat",
     "exit_distribution",
     "exit_loop",
     "expected_logits",

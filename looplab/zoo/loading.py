@@ -10,6 +10,7 @@ from torch import Tensor
 
 from looplab.basics.tensor_files import reading
 from looplab.model import LoopedTransformer
+from looplab.zoo.dtypes import as_dtype
 from looplab.zoo.families import family_of
 from looplab.zoo.family import Family
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
@@ -22,15 +23,15 @@ def load(
     source: str | Path,
     *,
     revision: str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: str | torch.device | None = None,
 ) -> LoopedTransformer:
     """A released model as a LoopedTransformer in eval mode, without gradients.
 
     `source` is a folder in the official form (config.json and safetensors, one file or shards with
     an index; for Parcae pytorch_model.bin, opened as tensors only) or a hub id, downloaded at
-    `revision` (a commit pinned here where None and known). `dtype` None keeps that of the files,
-    `device` None means the CPU. Weights are copied one by one, so that loading takes little more
+    `revision` (a commit pinned here where None and known). `dtype`, or its name, None keeps that of
+    the files, `device` None means the CPU. Weights are copied one by one, so that loading takes little more
     memory than the model and the model does not change when its files do. Nothing in the folder is
     run.
 
@@ -45,6 +46,7 @@ def load(
     ...     load(folder).config.notation
     '(0, 3⊗1, 0)'
     """
+    dtype = as_dtype(dtype)
     folder = open_folder(find(source, revision))
     known, stored = folder.known, folder.stored
     if dtype is None:

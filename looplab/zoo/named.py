@@ -7,12 +7,10 @@ import torch
 
 from looplab.model import LoopedTransformer
 from looplab.zoo import checkpoints, miniatures
+from looplab.zoo.dtypes import as_dtype
 from looplab.zoo.loading import load
 from looplab.zoo.source import find
 from looplab.zoo.tokenizers import no_tokenizer, tokenizer
-
-# What a model can be run in, by the names that the commands take.
-DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
 
 def folder_of(name: str) -> Path:
@@ -27,7 +25,7 @@ def folder_of(name: str) -> Path:
 
 
 def open_named(
-    name: str, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+    name: str, dtype: torch.dtype | str | None = None, device: str | torch.device = "cpu"
 ) -> tuple[LoopedTransformer, Callable[[str], list[int]]]:
     """The model, and the function that turns text into its token ids (loaded at the first text).
 
@@ -37,7 +35,7 @@ def open_named(
     '(0, 3⊗6, 0)_I'
     """
     if name in checkpoints.names():
-        return checkpoints.load(name).to(device, dtype), no_tokenizer(name)
+        return checkpoints.load(name).to(device, as_dtype(dtype)), no_tokenizer(name)
     known = name in miniatures.names() or Path(name).expanduser().is_dir()
     if not known and "/" not in name:  # a hub id has one
         raise ValueError(

@@ -13,7 +13,7 @@ def tokenizer(folder: str | Path) -> Callable[[str], list[int]]:
 
     def encode(text: str) -> list[int]:
         if not loaded:
-            loaded.append(_load_tokenizer(folder))
+            loaded.append(load_tokenizer(folder))
         return loaded[0](text)["input_ids"]
 
     return encode
@@ -31,7 +31,8 @@ def no_tokenizer(name: str) -> Callable[[str], list[int]]:
     return encode
 
 
-def _load_tokenizer(folder: str | Path):
+def load_tokenizer(folder: str | Path):
+    """The tokenizer in a model's folder, as transformers has it; ValueError where there is none."""
     try:
         from transformers import AutoTokenizer, PreTrainedConfig
     except ImportError:

@@ -24,11 +24,12 @@ from torch import Tensor
 from looplab.basics.tensor_files import read_tensors, reading
 from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
+from looplab.zoo.dtypes import DTYPES
 from looplab.zoo.files import read_json
 from looplab.zoo.gate import exit_distribution
 from looplab.zoo.hashes import hash_of, known_hash
 from looplab.zoo.loading import Folder, load, open_folder
-from looplab.zoo.named import DTYPES, folder_of
+from looplab.zoo.named import folder_of
 from looplab.zoo.tokenizers import tokenizer
 
 TEXT = (
