@@ -39,7 +39,7 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     """
     if form not in FORMS:
         raise ValueError(f"form={form!r}: expected one of {', '.join(FORMS)}")
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     family = FORMS[form]
     kind = family.forms[form]
     said = kind.describe(model.config)
