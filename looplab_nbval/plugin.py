@@ -17,10 +17,14 @@ from queue import Empty
 import pytest
 from nbval import kernel, plugin
 
-from looplab_nbval.cause import Cause
+from looplab_nbval.cause import Cause, read_cause
 from looplab_nbval.payload import MIME, close
 
 MAX_OUTPUT = 5_000_000  # bytes of messages per kernel
+PATIENCE = 10  # seconds for a cell to end once it is interrupted
+# The account of what a cell raised, by its type and not by its words: the kernel has both.
+LAST = "__import__('sys').last_value"
+ACCOUNT = f"__import__('looplab.course.exercises.account', fromlist=['x']).account({LAST})"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # the colours of a traceback
 OUTPUTS = ("stream", "display_data", "execute_result", "update_display_data", "error")
 
@@ -38,7 +42,7 @@ class WatchedKernel(kernel.RunningKernel):
 
     def __init__(self, *arguments, **keywords):
         # First: starting the kernel reads messages.
-        self.waiting, self.seen, self.overran = deque(), 0, False
+        self.waiting, self.seen, self.overran, self.patient_until = deque(), 0, False, 0.0
         super().__init__(*arguments, **keywords)
 
     def await_reply(self, msg_id, timeout=None):
@@ -57,7 +61,13 @@ class WatchedKernel(kernel.RunningKernel):
             if message["parent_header"].get("msg_id") == msg_id:
                 return
 
+    def interrupt(self):
+        self.patient_until = time.monotonic() + PATIENCE
+        super().interrupt()
+
     def get_message(self, stream, timeout=None):
+        if self.overran and time.monotonic() > self.patient_until:
+            raise Empty  # a cell may catch the interrupt and talk on; nbval ends the kernel
         if stream == "iopub" and self.waiting:
             return self.waiting.popleft()
         return super().get_message(stream, timeout)
@@ -157,15 +167,21 @@ def _cause(item, error: BaseException) -> Cause:
     if isinstance(error, plugin.NbCellError) and kernel.overran:
         return Cause.TIME
     if name := _raised(item, error):
-        return {"MemoryError": Cause.MEMORY, "SystemExit": Cause.EXIT}.get(name, Cause.EXCEPTION)
+        return Cause.EXIT if name == "SystemExit" else _told_cause(kernel)
     return Cause.EXCEPTION if kernel is not None and kernel.is_alive() else Cause.DIED
+
+
+def _told_cause(kernel) -> Cause:
+    """Whether what was raised is a lack of memory; an exception where the kernel cannot tell."""
+    told = kernel.value_of(f"str({ACCOUNT}.cause)")
+    return read_cause(told[1:-1])
 
 
 def _missing(item, error: BaseException) -> str:
     """The name that a NameError in this cell did not find: the exception knows it."""
     if _raised(item, error) != "NameError":
         return ""
-    told = item.parent.kernel.value_of("getattr(__import__('sys').last_value, 'name', None)")
+    told = item.parent.kernel.value_of(f"getattr({LAST}, 'name', None)")
     return told[1:-1] if told[1:-1].isidentifier() else ""
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from looplab.course.build import ROOT
-from looplab.course.exercises import check, exercise, exercises, judging
+from looplab.course.exercises import check, exercise, exercises, judging, sandbox
 from looplab.course.exercises.account import account
 from looplab.course.exercises.judge_socket import LARGEST, MANY, Refused, decode, dumps, loads, send
 from looplab.course.exercises.judging import judge
@@ -448,3 +448,19 @@ def test_memory_is_told_by_who_raised_and_not_by_words():
     assert verdict.cause == Cause.EXCEPTION
     assert judge(exercise("03.1"), lambda states: torch.empty(10**17)).cause == Cause.MEMORY
     assert account(RuntimeError(words)).cause == Cause.MEMORY  # as another process tells it
+
+
+def test_who_takes_memory_until_the_time_is_up_is_told_of_the_memory(monkeypatch):
+    monkeypatch.setattr(judging, "SECONDS", 0.3)
+    monkeypatch.setattr(sandbox, "GREEDY", 2**24)
+
+    def grows(states):
+        taken = []
+        while True:
+            taken.append(b"x" * (2**22 + len(taken)))
+            sum(range(10_000))
+
+    verdict = judge(exercise("03.1"), grows)
+    assert verdict.cause == Cause.MEMORY and "GB of memory" in verdict.mistake
+    verdict = judge(exercise("03.1"), swallows(LOOPS["pass"]))
+    assert verdict.cause == Cause.TIME

@@ -24,7 +24,7 @@ from looplab.course.exercises.judge_socket import (
     send,
 )
 from looplab.course.exercises.probing import Mistake, NotAttempted, todo
-from looplab.course.exercises.sandbox import OutOfTime, state_kept, time_limit
+from looplab.course.exercises.sandbox import OutOfTime, greed_told, state_kept, time_limit
 
 # What an answer may raise that a probe or `judge` looks for: the grader raises the same.
 ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError, MemoryError)
@@ -74,7 +74,7 @@ def _run(answer, asked: bytes, seconds: float, give_up: Callable[[], None]) -> d
     try:
         # Pickle executes what it reads: these bytes come from the grader that started us.
         driver, arguments = pickle.loads(asked)
-        with time_limit(seconds, give_up):
+        with greed_told(), time_limit(seconds, give_up):
             told = {"returned": encode(driver(answer, *arguments))}
         return told if len(dumps(told)) < LARGEST else as_message(Refused("too much"))
     except BaseException as error:

@@ -20,6 +20,7 @@ import torch
 
 BUSY = 4  # how many seconds of the wall one of the processor may take
 LONGEST_IMPORT = 60.0  # seconds for which an import is waited for
+GREEDY = 2**30  # bytes that no exercise takes
 AGAIN = 0.2  # seconds from one attempt to stop a code to the next
 STUBBORN = 3.0  # seconds after which a code that goes on counts as one that cannot be stopped
 STUCK = (
@@ -36,11 +37,39 @@ class OutOfTime(BaseException):
 def guarded(seconds: float):
     """Restore random state and torch settings, keep prints away, and stop after `seconds`.
 
-    Raises OutOfTime when the time is up, and tells what to do about code that cannot be stopped.
+    Raises OutOfTime when the time is up, MemoryError where that was for want of memory, and tells
+    what to do about code that cannot be stopped.
     """
     told = functools.partial(print, STUCK, file=sys.stderr, flush=True)
-    with state_kept(), time_limit(seconds, told):
+    with state_kept(), greed_told(), time_limit(seconds, told):
         yield
+
+
+@contextlib.contextmanager
+def greed_told():
+    """Raise MemoryError for OutOfTime where more than GREEDY bytes of memory were taken meanwhile.
+
+    What fills the memory takes time too, and often more of it than there is.
+    """
+    before = _most_memory()
+    try:
+        yield
+    except OutOfTime:
+        taken = _most_memory() - before
+        if taken < GREEDY:
+            raise
+        text = f"it had taken {taken / 1e9:.1f} GB of memory when its time was up"
+        raise MemoryError(text) from None
+
+
+def _most_memory() -> int:
+    """Bytes that this process has had at most; 0 where that is not told (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 @contextlib.contextmanager
