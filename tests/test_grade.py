@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from looplab.course.grading import Report, Row, command, grade, pool
 from looplab.course.grading.key import role, transplant, without_explorations
 from looplab.course.grading.marking import Marking, Unsound, ended, mark
 from looplab.course.grading.report import course_digest, guarded, lines, summary, write_csv
-from looplab.course.grading.running import CellRow, Ran, Stopped
+from looplab.course.grading.running import CellRow, Ran, Stopped, run
 from looplab.course.grading.submission import read
 from looplab.course.reading.code import binds
 from looplab_nbval.cause import Cause
@@ -150,6 +151,57 @@ def test_an_answer_may_lean_on_names_of_the_whole_chapter_and_on_other_answers(t
     assert [row.result for row in grade(file).rows[:2]] == ["not yet", "passed"]
 
 
+def untidy(notebook):
+    """A notebook as people leave them; each answer is right, but for 03.4 and 03.6."""
+    at = {
+        cell.metadata["looplab"]["ex"]: n
+        for n, cell in enumerate(notebook.cells)
+        if role(cell) == "answer"
+    }
+    copy = nbformat.v4.new_code_cell("# exercise 03.3\ndef cycle_points(path:\n    return")
+    below = nbformat.v4.new_code_cell(own("03.5").partition("\n")[2])
+    helper = "import math\ndef same(x):\n    return x * math.sqrt(1)\nsame(nowhere)"
+    notebook.cells.insert(at["03.5"] + 2, below)
+    notebook.cells.insert(at["03.3"] + 1, copy)
+    notebook.cells.insert(at["03.2"], nbformat.v4.new_code_cell(helper))
+    notebook.metadata["looplab"]["answers"] = "of an older one"
+
+
+def own(exercise):
+    """The solved chapter's answer."""
+    cells = nbformat.read(SOLVED, as_version=4).cells
+    return next(
+        c.source for c in cells if role(c) == "answer" and f"# exercise {exercise}" in c.source
+    )
+
+
+def test_right_answers_pass_in_an_untidy_notebook(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        "looplab.course.grading.marking.run",
+        lambda *given, **other: ran.append(1) or run(*given, **other),
+    )
+    answers = {
+        "03.1": f"{RIGHT['03.1']}\n    return todo()  # replace this line\ncheck = True",
+        "03.2": RIGHT["03.2"].replace("return ", "return same(") + ")",
+        "03.3": own("03.3"),
+        "03.4": "def rotated_pass(layers, inject, z, first):\n"
+        "    if first > 99:\n        return z\n    else:\n        return todo()",
+        "03.6": "def report(step, starts, loops):\n    return lost(step)",
+    }
+    report = grade(submission(tmp_path / "x.ipynb", answers, untidy))
+    rows = {row.exercise: row for row in report.rows}
+    told = "\n".join(map(str, report.rows))
+    assert [rows[f"03.{n}"].result for n in (1, 2, 3, 5)] == ["passed"] * 4, told
+    assert rows["03.1"].why == rows["03.2"].why == ""
+    assert re.match(r"graded: `cycle_points` of cell \d+, since that of cell", rows["03.3"].why)
+    assert re.match(r"graded: `spread` of cell \d+$", rows["03.5"].why)
+    assert rows["03.4"].result == "not attempted" and "ended in todo()" in rows["03.4"].why
+    assert "no code cell of this notebook defines `lost`" in rows["03.6"].why
+    assert "of an older edition" in report.edition and "of an older edition" in rows["03.6"].why
+    assert len(ran) == 1  # nothing was missing, and nobody spoilt anybody's answer
+
+
 TEXTS = (
     "kernel size must be odd",
     "wait five seconds",
@@ -251,7 +303,7 @@ DEPENDS = (
     "looplab_nbval/payload.py",
     "data/checkpoints/hero.safetensors",
 )
-IDS = ["007", "1e5", "O'Neil, Ada", 'a "b"', "=cmd|' /C calc'!A0", "-5", "@x", "ünï", "+49", "\t=1"]
+IDS = ["007", "1e5", "O'Neil, Ada", 'a "b"', "=cmd|' /C calc'!A0", "-5", "@x", "ünï", "+49", " =1"]
 
 
 def test_ids_survive_the_way_into_a_gradebook_and_back(tmp_path):

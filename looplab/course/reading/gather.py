@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from looplab.course.reading.code import (
     KNOWN,
@@ -89,11 +90,8 @@ def with_helpers(
     cell in front that binds it, or else behind, with what changes its value in that cell, and with
     what these need in turn.
     """
-    pieces = tuple(pieces)
-    have = given.names[exercise] - _own_functions(pieces, given)
-    have |= binds(source) | {given.asked[exercise]}
-    own = [(piece.cell, one) for piece in pieces for one in own_statements(piece, given)]
-    own = [(where, one) for where, one in own if not _is_stub(one)]
+    own, functions = _own(tuple(pieces), given)
+    have = given.names[exercise] - functions | binds(source) | {given.asked[exercise]}
     waiting, done, picked = set(needs(statements(source)) - have), set(have), set()
     starred = {n for n, (_, one) in enumerate(own) if one.stars}
     while waiting:
@@ -134,10 +132,19 @@ def whereabouts(name: str, pieces: Iterable[Piece], given: Given) -> str:
     return ""
 
 
-def _own_functions(pieces: tuple[Piece, ...], given: Given) -> set[str]:
-    """Functions of the learner's own cells that are called like something given that is none."""
-    own = (one for piece in pieces if not piece.given for one in own_statements(piece, given))
-    return {name for one in own for name in one.defines} - given.fixed
+@lru_cache(maxsize=4)
+def _own(pieces: tuple[Piece, ...], given: Given) -> tuple[list, set[str]]:
+    """The learner's own (cell, statement) pairs, stubs apart; and which names are functions there.
+
+    Functions of the learner's own cells, that is, not called like a function that is given.
+    """
+    own, functions = [], set()
+    for piece in pieces:
+        for one in own_statements(piece, given):
+            if not _is_stub(one):
+                own.append((piece.cell, one))
+                functions |= set() if piece.given else one.defines
+    return own, functions - given.fixed
 
 
 def _stretches(exercise, pieces, given: Given, older: bool) -> list[Stretch]:
@@ -170,7 +177,9 @@ def _slices(pieces, exercise, given, kind) -> list[Stretch]:
 def _slice(piece: Piece, exercise: str, given: Given, kind) -> str:
     """The statements of a piece that make its name what it is, as `kind` tells; "" without any."""
     name, kept, defined = given.asked[exercise], [], False
-    for one in statements(piece.source if piece.kind == "code" else ""):
+    if piece.kind != "code" or not (name in piece.source or exercise in piece.source):
+        return ""  # without a look at the syntax: there may be very many cells
+    for one in statements(piece.source):
         if one.checked:
             target, id, answer = one.checked
             # Of another edition's own check the name differs, too.

@@ -7,7 +7,7 @@ from looplab.course.reading.code import Statement, statements
 from looplab.course.reading.marks import Cell, Piece
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is itself: what was read beside it is kept
 class Given:
     """What the course wrote in a chapter.
 
