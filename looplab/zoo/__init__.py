@@ -25,7 +25,9 @@ from looplab.zoo.families import FAMILIES
 from looplab.zoo.gate import exit_distribution, exit_loop, expected_logits
 from looplab.zoo.loading import load
 from looplab.zoo.looped_by_hand import loopify
+from looplab.zoo.named import tokenizer_of as tokenizer
 from looplab.zoo.padding import pad_right
+from looplab.zoo.smollm2 import has_smollm2, smollm2, smollm2_file
 from looplab.zoo.source import PINNED
 
 __all__ = [
@@ -35,7 +37,11 @@ __all__ = [
     "exit_distribution",
     "exit_loop",
     "expected_logits",
+    "has_smollm2",
     "load",
     "loopify",
     "pad_right",
+    "smollm2",
+    "smollm2_file",
+    "tokenizer",
 ]

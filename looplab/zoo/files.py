@@ -196,7 +196,9 @@ class Reader:
 
     def _blocks(self, stored: Stored) -> Iterator[tuple[int, Tensor]]:
         """The rows of a tensor, some at a time, with the number of the first."""
-        rows = max(1, _BLOCK // _row_bytes(stored))
+        # Bringing back blocks of a few bits takes several times their size.
+        block = _BLOCK if stored.rows is None else _BLOCK // 8
+        rows = max(1, block // _row_bytes(stored))
         for first in range(0, stored.shape[0], rows):
             yield first, self._rows(stored, first, min(first + rows, stored.shape[0]))
 

@@ -14,6 +14,7 @@ from looplab.zoo.dtypes import as_dtype
 from looplab.zoo.families import family_of
 from looplab.zoo.family import Family
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
+from looplab.zoo.gguf_file import open_gguf
 from looplab.zoo.names import aligned, unwrapped
 from looplab.zoo.source import find
 from looplab.zoo.translation import Part, Translation
@@ -29,11 +30,11 @@ def load(
     """A released model as a LoopedTransformer in eval mode, without gradients.
 
     `source` is a folder in the official form (config.json and safetensors, one file or shards with
-    an index; for Parcae pytorch_model.bin, opened as tensors only) or a hub id, downloaded at
-    `revision` (a commit pinned here where None and known). `dtype`, or its name, None keeps that of
-    the files, `device` None means the CPU. Weights are copied one by one, so that loading takes little more
-    memory than the model and the model does not change when its files do. Nothing in the folder is
-    run.
+    an index; for Parcae pytorch_model.bin, opened as tensors only), a GGUF file of Llama's form,
+    whose weights are brought back to float32, or a hub id, downloaded at `revision` (a commit
+    pinned here where None and known). `dtype`, or its name, None keeps that of the files, `device`
+    None means the CPU. Weights are copied one by one, so that loading takes little more memory than
+    the model and the model does not change when its files do. Nothing in the folder is run.
 
     Raises ValueError naming file, key or tensor and the remedy for a folder that is damaged,
     incomplete or of an unknown family, before any weight is read; ConnectionError without network.
@@ -79,10 +80,14 @@ class Folder:
 
 
 def open_folder(folder: Path) -> Folder:
-    """What a folder holds, in our words; ValueError as `load`."""
-    config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
-    family = family_of(config)
-    stored = unwrapped(stored_tensors(folder, pickle=family.pickled))
+    """What a folder or a GGUF file holds, in our words; ValueError as `load`."""
+    if folder.is_file():
+        config, stored = open_gguf(folder)
+        family = family_of(config)
+    else:
+        config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
+        family = family_of(config)
+        stored = unwrapped(stored_tensors(folder, pickle=family.pickled))
     known = _translated(config, family, stored)
     if any(part.name not in stored for part in known.parts):
         renamed = aligned(stored, {part.name for part in known.parts})

@@ -9,19 +9,36 @@ from looplab.model import LoopedTransformer
 from looplab.zoo import checkpoints, miniatures
 from looplab.zoo.dtypes import as_dtype
 from looplab.zoo.loading import load
+from looplab.zoo.smollm2 import NAME, smollm2_file
 from looplab.zoo.source import find
-from looplab.zoo.tokenizers import no_tokenizer, tokenizer
+from looplab.zoo.tokenizers import load_tokenizer, no_tokenizer, tokenizer
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a miniature, of a path, or of a hub id, which is downloaded once.
+    """The folder (or GGUF file) of a miniature, "smollm2", a path, or a hub id, downloaded once.
 
     Raises what `looplab.zoo.source.find` raises.
 
     >>> folder_of("ouro-mini").name
     'ouro-mini'
     """
+    if name == NAME:
+        return smollm2_file()
     return miniatures.folder(name) if name in miniatures.names() else find(name)
+
+
+def tokenizer_of(name: str | Path):
+    """The tokenizer of a released model, of a folder, hub id, GGUF file or name, from transformers.
+
+    It turns text into ids, `words(text).input_ids`, ids into text, `words.decode(ids)`, and, where
+    the model was trained to talk, messages into ids, `words.apply_chat_template(messages)`. No code
+    of the model's is run. Raises ValueError where there is none.
+
+    >>> words = tokenizer_of("ouro-mini")
+    >>> words.decode(words("ann in barn").input_ids)
+    'ann in barn'
+    """
+    return load_tokenizer(folder_of(str(name)))
 
 
 def open_named(
@@ -36,12 +53,12 @@ def open_named(
     """
     if name in checkpoints.names():
         return checkpoints.load(name).to(device, as_dtype(dtype)), no_tokenizer(name)
-    known = name in miniatures.names() or Path(name).expanduser().is_dir()
+    known = name in (NAME, *miniatures.names()) or Path(name).expanduser().exists()
     if not known and "/" not in name:  # a hub id has one
         raise ValueError(
             f"no checkpoint and no folder {name!r}: the checkpoints are "
-            f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; a "
-            "hub id is like ByteDance/Ouro-1.4B"
+            f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; "
+            f"{NAME} is a real language model; a hub id is like ByteDance/Ouro-1.4B"
         )
     folder = folder_of(name)
     return load(folder, dtype=dtype, device=device), tokenizer(folder)

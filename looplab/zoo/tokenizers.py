@@ -42,6 +42,9 @@ def load_tokenizer(folder: str | Path):
     try:
         # The tokenizer's own files decide: transformers does not know every family's config.json.
         config = PreTrainedConfig()
+        where = Path(folder)
+        if where.suffix == ".gguf" and where.is_file():
+            return AutoTokenizer.from_pretrained(where.parent, gguf_file=where.name)
         return AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts do
         raise ValueError(
