@@ -11,7 +11,6 @@ from classroom import RIGHT, SOLVED, STUB, code, results, row, submission
 
 from looplab.course.build import ROOT
 from looplab.course.grading import grade
-from looplab.course.grading.command import find
 from looplab.course.grading.key import role, transplant
 from looplab.course.grading.submission import Unreadable, answers_in, is_stub, read, student_of
 
@@ -279,19 +278,3 @@ def test_a_student_is_named_by_a_cell_the_file_or_its_folder(tmp_path):
     assert student_of(tmp_path / "grace" / STUB.name) == "grace"
     tricky = lambda n: n.cells.append(code("# student:  \x1b[31m007\ud800\t "))  # noqa: E731
     assert read(submission(tmp_path / "y.ipynb", {}, tricky)).student == "?[31m007?"
-
-
-def test_a_folder_is_searched_all_the_way_down(tmp_path):
-    deep = tmp_path.joinpath(*"abcdefgh")
-    deep.mkdir(parents=True)
-    for place in (tmp_path / "ü b", tmp_path / "x.ipynb", tmp_path / "__MACOSX"):
-        place.mkdir()
-    wanted = [deep / "1.ipynb", tmp_path / "ü b" / "2 é.IPYNB", tmp_path / "x.ipynb" / "3.ipynb"]
-    left = [tmp_path / "__MACOSX" / "4.ipynb", tmp_path / "._5.ipynb", tmp_path / "6.txt"]
-    for file in (*wanted, *left):
-        file.write_text("")
-    (tmp_path / "link.ipynb").symlink_to(SOLVED)
-    (tmp_path / "loop").symlink_to(tmp_path)
-    found, problems = find([tmp_path, deep, tmp_path / "nothing.ipynb"])
-    assert sorted(found) == sorted([*wanted, tmp_path / "nothing.ipynb"])
-    assert [(one.student, "is a link" in one.problem) for one in problems] == [("link", True)]

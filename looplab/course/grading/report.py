@@ -1,22 +1,23 @@
-"""What a class of graded notebooks ends in: a report to go on from, a gradebook, a table."""
+"""What a class of graded notebooks ends in: a row each in a gradebook, a line each, a table."""
 
 import csv
 import hashlib
-import json
-import math
+import io
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from looplab.basics.writing import in_one_stroke, write_text
 from looplab.course.build import ROOT
-from looplab.course.exercises import exercise, exercises
+from looplab.course.exercises import exercises
+from looplab.course.grading.cells import guarded, write_cells
 from looplab.course.grading.marking import Report, Row, keys_of
+from looplab.course.grading.mistakes import named
+from looplab.course.grading.points import Rubric, total
 
 RESULTS = ("passed", "not yet", "not attempted", "error")
 WIDTHS = (8, 9, 15, 7)
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
+FRONT, BACK = ("student", "file", "chapter"), ("points", "out of", "remarks")
 
 
 def digest(file: Path) -> str:
@@ -49,119 +50,81 @@ def course_digest(chapter: str) -> str:
     return found.hexdigest()[:16]
 
 
-def read_rubric(path: Path | None) -> dict[str, float]:
-    """Points by exercise; one point each where nothing is said. Raises ValueError."""
-    if path is None:
-        return {}
-    try:
-        rubric = json.loads(path.read_text(encoding="utf-8-sig"))
-        points = {str(one): float(worth) for one, worth in rubric.items()}
-        for one, worth in points.items():
-            exercise(one)
-            if not 0 <= worth < math.inf:
-                raise ValueError(f"{worth:g} points for {one}")
-        return points
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f'{path} is no rubric such as {{"03.1": 2}}: {error}') from None
+def write_csv(
+    path: Path, reports: Sequence[Report], points: Rubric, kept: Iterable[Mapping[str, str]] = ()
+):
+    """One row per submission: student, file, chapter, an exercise a column, points, remarks.
+
+    `kept` are rows of an earlier gradebook, as `read_csv` returns them; they come first.
+    """
+    kept = list(kept)
+    there = {head for row in kept for head in row} - {*FRONT, *BACK}
+    columns = sorted({row.exercise for report in reports for row in report.rows} | there)
+    heads = [*FRONT, *columns, *BACK]
+    rows = [heads, *([row.get(head, "") for head in heads] for row in kept)]
+    for report in reports:
+        marks = {row.exercise: row.result for row in report.rows}
+        row = [report.student, report.file, report.chapter]
+        row += [marks.get(exercise, "") for exercise in columns]
+        row += [f"{number:g}" for number in total(report, points)]
+        rows.append([guarded(cell) for cell in [*row, remarks(report)]])
+    write_cells(path, rows)
 
 
-def read_report(path: Path | None, seed: int) -> dict[tuple[str, str], Report]:
-    """What an earlier run graded and still holds: (file, digest) -> report. Raises ValueError."""
-    if path is None or not path.exists():
-        return {}
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a gradebook that `write_csv` wrote, as they stand there; [] if there is none.
+
+    Raises ValueError for a file that is anything else.
+    """
+    if not path.exists():
+        return []
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        course = saved["course"] if saved["seed"] == seed else {}
-        fresh = {chapter for chapter, then in course.items() if then == course_digest(chapter)}
-        return {
-            (one["file"], one["sha256"]): Report(
-                one["file"],
-                one["student"],
-                one["chapter"],
-                tuple(
-                    Row(**{k: row[k] for k in ("exercise", "result", "why", "kind")})
-                    for row in one["rows"]
-                ),
-                one["problem"],
-            )
-            for one in saved["submissions"]
-            if one["rows"] and one["chapter"] in fresh
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        text = path.read_text(encoding="utf-8-sig")
+        heads, *rows = csv.reader(io.StringIO(text, newline=""))
+        middle = heads[len(FRONT) : -len(BACK)]
+        if (*FRONT, *middle, *BACK) != tuple(heads):
+            raise ValueError
+        if not all(re.fullmatch(r"\d\d\.\d+", head) for head in middle):
+            raise ValueError
+        return [dict(zip(heads, row, strict=True)) for row in rows]
+    except (OSError, ValueError, csv.Error):
         raise ValueError(
-            f"{path} is there and is no report of looplab grade: name another file"
+            f"{path} is there and is no gradebook of looplab grade: name another file"
         ) from None
 
 
-def write_report(path: Path, reports: Iterable[tuple[Report, str]], seed: int, points: dict):
-    """Written anew after every submission, in one stroke, so that a stopped run loses nothing."""
-    submissions = []
-    for report, sha256 in reports:
-        one = asdict(report) | {"sha256": sha256, "passed": report.passed}
-        for row in one["rows"]:
-            row["points"] = worth(row["exercise"], points) if row["result"] == "passed" else 0
-        one["points"], one["out_of"] = total(report, points)
-        submissions.append(one)
-    chapters = sorted({one["chapter"] for one in submissions if one["rows"]})
-    course = {chapter: course_digest(chapter) for chapter in chapters}
-    said = {"seed": seed, "course": course, "submissions": submissions}
-    write_text(path, json.dumps(said, indent=1) + "\n")
-
-
-def write_csv(path: Path, reports: list[Report], points: dict):
-    """One row per submission: student, file, chapter, an exercise a column, points, remarks."""
-    columns = sorted({row.exercise for report in reports for row in report.rows})
-    # With the mark that tells a spreadsheet program that this is UTF-8.
-    with (
-        in_one_stroke(path) as partial,
-        open(partial, "w", encoding="utf-8-sig", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["student", "file", "chapter", *columns, "points", "out of", "remarks"])
-        for report in reports:
-            marks = {row.exercise: row.result for row in report.rows}
-            told = [f"{row.exercise}: {remark(row)}" for row in report.rows if remark(row)]
-            row = [report.student, report.file, report.chapter]
-            row += [marks.get(exercise, "") for exercise in columns]
-            row += [f"{number:g}" for number in total(report, points)]
-            row.append("; ".join(told) or report.problem)
-            writer.writerow([guarded(cell) for cell in row])
-
-
-def guarded(cell: str) -> str:
-    """A cell that no spreadsheet program takes for a formula.
-
-    >>> guarded("=1+1"), guarded("007")
-    ("'=1+1", '007')
-    """
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
-
-
-def worth(exercise: str, points: dict) -> float:
-    return points.get(exercise, 1.0)
-
-
-def total(report: Report, points: dict) -> tuple[float, float]:
-    """Points reached and points there are."""
-    got = sum(worth(row.exercise, points) for row in report.rows if row.result == "passed")
-    return got, sum(worth(row.exercise, points) for row in report.rows)
+def remarks(report: Report) -> str:
+    """The named mistakes of a submission, or why it was not graded, in one line."""
+    told = [f"{row.exercise}: {remark(row)}" for row in report.rows if remark(row)]
+    told += [report.edition] if report.edition else []
+    return "; ".join(told) or (f"not graded: {report.problem}" if report.problem else "")
 
 
 def remark(row: Row) -> str:
     """The named mistake, and of an error its kind."""
-    return f"{row.why} ({row.kind})" if row.kind else row.why
+    return f"{row.why} ({row.kind})" if row.kind and row.result == "error" else row.why
 
 
-def lines(report: Report, points: dict) -> str:
+def lines(report: Report, points: Rubric) -> str:
     """A submission in a line, and a line more for each exercise that did not pass."""
     if report.problem:
         return f"{report.file}: not graded: {report.problem}"
     got, most = total(report, points)
     told = [f"{report.file}: {report.student}, chapter {report.chapter}, {got:g} of {most:g}"]
+    told += [f"    {report.edition}"] if report.edition else []
     for row in report.rows:
         if row.result != "passed":
             told.append(f"    {row.exercise}  {row.result:13s}  {remark(row)}".rstrip())
     return "\n".join(told)
+
+
+def most_often(rows: Iterable[Row]) -> list[tuple[str, int]]:
+    """Mistakes that our own checks named, and how often, the commonest first.
+
+    A text that an answer raised is none of them, whatever it says.
+    """
+    told = (named(row.exercise, row.why) for row in rows if row.result == "not yet")
+    return Counter(filter(None, told)).most_common()
 
 
 def summary(reports: list[Report]) -> str:
@@ -180,9 +143,9 @@ def summary(reports: list[Report]) -> str:
             counts = Counter(row.result for row in rows)
             numbers = [f"{counts[one]:{w}d}" for one, w in zip(RESULTS, WIDTHS, strict=True)]
             told.append(f"  {task.id}  {task.title:33.33s}{''.join(numbers)}")
-            named = Counter(row.why for row in rows if row.result == "not yet").most_common(1)
-            if named and len(mine) > 1:
-                told.append(f"        most often: {named[0][0]}")
+            often = most_often(rows)
+            if often and len(mine) > 1:
+                told.append(f"        most often: {often[0][0]}")
     unread = [report for report in reports if report.problem]
     if unread:
         told.append(f"\nnot graded: {len(unread)} of {len(reports)} files")
