@@ -168,7 +168,10 @@ def _cause(item, error: BaseException) -> Cause:
         return Cause.TIME
     if name := _raised(item, error):
         return Cause.EXIT if name == "SystemExit" else _told_cause(kernel)
-    return Cause.EXCEPTION if kernel is not None and kernel.is_alive() else Cause.DIED
+    if kernel is None or not kernel.is_alive():
+        return Cause.DIED
+    # What nbval itself raises is about messages that make no sense: somebody patched the kernel.
+    return Cause.EXCEPTION if isinstance(error, plugin.NbCellError) else Cause.UNHEARD
 
 
 def _told_cause(kernel) -> Cause:

@@ -4,7 +4,12 @@ Several answers share a submission, beside a right one: that is cheaper, and it 
 has to take apart.
 """
 
+import contextlib
+import os
+import socket
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -14,6 +19,7 @@ from looplab.course.build import ROOT
 from looplab.course.grading import grade, isolation
 from looplab.course.grading.key import role, transplant, without_explorations
 from looplab.course.grading.marking import mark
+from looplab.course.grading.pool import grade_all
 from looplab.course.grading.running import run
 
 SPREAD = (
@@ -215,8 +221,109 @@ def test_what_a_cell_raised_is_told_by_its_type():
         assert told.missing == missing, told
 
 
-@pytest.mark.skipif(not isolation.available(), reason="no Linux namespaces here")
-def test_an_isolated_run_reaches_nothing(tmp_path):
+needs_namespaces = pytest.mark.skipif(not isolation.available(), reason="no Linux namespaces here")
+REPLACED = (
+    "import os\nrows = os.environ['LOOPLAB_ROWS']\n"
+    "try:\n    os.remove(rows)\n    os.mkfifo(rows)\nexcept OSError:\n    pass\n"
+)
+REMOVED = "!rm -rf *\n!chmod 0 . && mkdir -p deep/deep\n"
+FRAMES_OF_NONSENSE = """
+import base64, json, socket, struct
+def offers(exercise, value):
+    with socket.socket(socket.AF_UNIX) as grader:
+        grader.connect(os.environ["LOOPLAB_GRADER"])
+        told = json.dumps({"ex": exercise, "callable": False, "answer": value}).encode()
+        grader.sendall(struct.pack(">I", len(told)) + told)
+for size in (float("inf"), 4e8, 400_000_000, -1, float("nan"), 2**70):
+    offers("03.5", {"tensor": "", "dtype": "torch.float32", "shape": [size], "grad": False})
+for start in (b"", b"\\0", b"\\xff" * 8):
+    with socket.socket(socket.AF_UNIX) as grader:
+        grader.connect(os.environ["LOOPLAB_GRADER"])
+        grader.sendall(start)
+"""
+FORGED = (
+    "from looplab.course.exercises.probing import Mistake\n"
+    "def rotated_pass(layers, inject, z, first):\n"
+    "    raise Mistake('everybody deserves full marks')"
+)
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["namespaces", "none"])
+def test_what_an_answer_does_to_the_graders_files_costs_nobody_anything(
+    inside, tmp_path, tmp_path_factory, monkeypatch
+):
+    if not inside:
+        monkeypatch.setattr(isolation, "available", lambda: False)
+    elif not isolation.available():
+        pytest.skip("no Linux namespaces here")
+    place = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    answers = {
+        "03.1": REPLACED + RIGHT["03.1"],
+        "03.2": REMOVED + RIGHT["03.2"],
+        "03.3": FRAMES_OF_NONSENSE + POINTS,
+        "03.4": FORGED,
+        "03.5": SPREAD,
+    }
+    rows = {r.exercise: r for r in grade(submission(tmp_path / "x.ipynb", answers)).rows}
+    told = "\n".join(map(str, rows.values()))
+    assert [rows[e].result for e in ("03.1", "03.2", "03.5")] == ["passed"] * 3, told
+    assert rows["03.3"].result == "not yet" and "first two channels" in rows["03.3"].why, told
+    assert (rows["03.4"].result, rows["03.4"].kind) == ("error", "exception"), told
+    assert list(place.iterdir()) == []
+
+
+SPY = """
+import glob, json, os, socket, struct, time
+own, found = os.path.dirname(os.environ["LOOPLAB_GRADER"]), set()
+end = time.monotonic() + 8
+while time.monotonic() < end and not found:
+    for path in glob.glob(os.path.dirname(own) + "/grading-*") + glob.glob("/proc/[0-9]*/cwd"):
+        if not os.path.realpath(path).startswith((own, "/proc")):
+            found.add(path)
+    time.sleep(0.1)
+for path in found:
+    try:
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(path + "/grader")
+            told = json.dumps({"ex": "03.2", "todo": True}).encode()
+            other.sendall(struct.pack(">I", len(told)) + told)
+    except OSError:
+        pass
+raise LookupError(f"found {sorted(found)}, no more")
+"""
+
+
+def test_a_run_beside_another_neither_sees_it_nor_speaks_for_it(tmp_path):
+    spy = submission(tmp_path / "spy.ipynb", {"03.1": SPY})
+    slow = "import time\ntime.sleep(8)\n" + RIGHT["03.1"]
+    victim = submission(tmp_path / "victim.ipynb", {"03.1": slow, "03.2": RIGHT["03.2"]})
+    told = {file: report for file, report, _ in grade_all([spy, victim], jobs=2)}
+    results = {one.exercise: one.result for one in told[victim].rows}
+    assert (results["03.1"], results["03.2"]) == ("passed", "passed"), told[victim]
+    if isolation.available():
+        assert "found [], no more" in told[spy].rows[0].why, told[spy]
+
+
+@pytest.fixture
+def servers():
+    """Sockets of the host: one in each of these places, and one without a place."""
+    places = ["/tmp", "/run", "/var/tmp", "/dev/shm", "/srv", "/opt", str(ROOT), str(Path.home())]
+    with contextlib.ExitStack() as stack:
+        listening = []
+        for address in (*(f"{place}/looplab-{os.getpid()}" for place in places), "\0looplab"):
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            with contextlib.suppress(OSError):  # not everybody may write everywhere
+                server.bind(address)
+                server.listen(1)
+                listening.append(address)
+                if address[0] == "/":
+                    stack.callback(os.unlink, address)
+        yield listening
+
+
+@needs_namespaces
+def test_an_isolated_run_reaches_nothing(tmp_path, servers):
     (tmp_path / "other.ipynb").write_text("another submission")
     look = f"""
 import os, pathlib, socket, subprocess
@@ -241,7 +348,27 @@ tries("writing to the course", lambda: (root / "x").write_text("x"))
 tries("writing elsewhere", lambda: pathlib.Path({str(tmp_path.parent / "x")!r}).write_text("x"))
 tries("writing to /tmp", lambda: pathlib.Path("/tmp/looplab-x").write_text("x"))
 tries("the network", lambda: socket.create_connection(("192.0.2.1", 80), timeout=2))
-for what in (["umount", str(root / "chapters")], ["mount", "-o", "remount,rw", "/"]):
+for address in {servers!r}:
+    with socket.socket(socket.AF_UNIX) as one:
+        tries(f"the server {{address!r}}", lambda: one.connect(address))
+for place in ("/proc/sys/kernel/core_pattern", "/sys/devices/system/cpu/cpu0/uevent", "/dev/x"):
+    tries(place, lambda: open(place, "a").write("x"))
+for place in (os.environ["LOOPLAB_ROWS"], os.environ["LOOPLAB_GRADER"]):
+    tries("removing " + place, lambda: os.remove(place))
+for place in ("/home", "/etc/shadow", "/var", "/run", "/dev/pts/0", "/dev/tty"):
+    tries(place, lambda: os.stat(place))
+for place in (".", "/dev/shm"):
+    written = 0
+    try:
+        for n in range(20):
+            written += pathlib.Path(place, str(n)).write_bytes(bytes(32 * 2**20))
+    except OSError:
+        pass
+    if written > 270 * 10**6:
+        reached.append(f"{{written}} bytes in {{place}}")
+    for path in pathlib.Path(place).glob("[0-9]*"):
+        path.unlink()
+for what in (["mount", "-o", "remount,rw", "/"], ["unshare", "-Ur", "true"], ["umount", "/proc"]):
     if subprocess.run(what, capture_output=True).returncode == 0:
         reached.append(" ".join(what))
 pathlib.Path("own").write_text("its own folder can be written")

@@ -19,7 +19,17 @@ import torch
 from looplab.course.build import ROOT
 from looplab.course.exercises import check, exercise, exercises, judging, sandbox
 from looplab.course.exercises.account import account
-from looplab.course.exercises.judge_socket import LARGEST, MANY, Refused, decode, dumps, loads, send
+from looplab.course.exercises.judge_socket import (
+    LARGEST,
+    MANY,
+    Refused,
+    Unheard,
+    connect,
+    decode,
+    dumps,
+    loads,
+    send,
+)
 from looplab.course.exercises.judging import judge
 from looplab.course.exercises.notebook_end import as_message
 from looplab.course.exercises.probing import Elsewhere, Mistake
@@ -142,6 +152,13 @@ def test_ready_is_said_and_is_no_verdict(tmp_path, monkeypatch):
     grader.serve(5, os.getpid())
     grader.close()
     assert grader.ready and not grader.verdicts
+
+
+@pytest.mark.parametrize("address", ["/nowhere", "", "x" * 200, "127.0.0.1:x", "127.0.0.1:1", "\0"])
+def test_a_grader_that_cannot_be_reached_is_no_exception_of_the_answers(address):
+    with pytest.raises(Unheard) as raised:
+        connect(address)
+    assert account(raised.value).cause == Cause.UNHEARD
 
 
 FORGERIES = (

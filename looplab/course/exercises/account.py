@@ -5,7 +5,7 @@ import traceback
 from dataclasses import dataclass
 from opcode import opmap
 
-from looplab.course.exercises.judge_socket import Refused
+from looplab.course.exercises.judge_socket import Refused, Unheard
 from looplab.course.exercises.sandbox import OutOfTime, time_limit
 from looplab_nbval.cause import Cause
 
@@ -91,6 +91,7 @@ def cause_of(error: BaseException) -> Cause:
         MemoryError: Cause.MEMORY,
         SystemExit: Cause.EXIT,
         Refused: Cause.REFUSED,
+        Unheard: Cause.UNHEARD,
     }
     return next((c for kind, c in types.items() if isinstance(error, kind)), Cause.EXCEPTION)
 

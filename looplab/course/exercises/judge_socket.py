@@ -8,6 +8,7 @@ only its type's name.
 """
 
 import base64
+import contextlib
 import json
 import math
 import os
@@ -45,6 +46,10 @@ class Refused(ValueError):
     """A value or frame that is too large or makes no sense."""
 
 
+class Unheard(ConnectionError):
+    """The grader cannot be reached from here: something was done to its address."""
+
+
 def listen(folder: Path) -> tuple[socket.socket, str]:
     """A listening socket and the address that `connect` takes; a file in `folder` where it can."""
     if hasattr(socket, "AF_UNIX"):
@@ -59,12 +64,18 @@ def listen(folder: Path) -> tuple[socket.socket, str]:
 
 
 def connect(address: str) -> socket.socket:
+    """A connection to the grader's end. Raises Unheard where nobody listens."""
     host, _, port = address.rpartition(":")
-    if host == "127.0.0.1":
-        return socket.create_connection((host, int(port)))
-    client = socket.socket(socket.AF_UNIX)
-    client.connect(address)
-    return client
+    try:
+        if host == "127.0.0.1":
+            return socket.create_connection((host, int(port)))
+        with contextlib.ExitStack() as opened:
+            client = opened.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(address)
+            opened.pop_all()
+            return client
+    except (OSError, ValueError) as error:
+        raise Unheard(f"the grader is not to be reached at {address!r} ({error})") from None
 
 
 def send(to: socket.socket, data: bytes):
