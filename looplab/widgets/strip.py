@@ -117,9 +117,14 @@ def microscope_strip(microscope, loops: Sequence[int]):
     meta = microscope.meta
     loops = [loop for loop in loops if 1 <= loop <= meta.last]
     lens = "main.answers" in microscope.numbers
-    rows = 2 if lens else 1
+    heights = [2.3, max(2.3, 0.11 * len(meta.labels))] if lens else [2.3]
     with plots.drawing(
-        2.2 * len(loops), 2.3 * rows + 0.3, columns=len(loops), rows=rows, squeeze=False
+        2.4 * len(loops),
+        sum(heights) + 0.3,
+        columns=len(loops),
+        rows=len(heights),
+        squeeze=False,
+        height_ratios=heights,
     ) as (figure, grid):
         key = _paths(grid[0], microscope, loops)
         figure.legend(handles=key, loc="outside lower center", ncols=len(key), fontsize=8)
@@ -127,11 +132,14 @@ def microscope_strip(microscope, loops: Sequence[int]):
             panel.set_title(f"loop {loop}", fontsize=10)
         if lens:
             for panel, loop in zip(grid[1], loops, strict=True):
-                panel.imshow(microscope.numbers["main.answers"][loop], cmap="Blues", vmin=0, vmax=1)
+                shown = microscope.numbers["main.answers"][loop]
+                panel.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
                 for row, answer in enumerate(meta.targets or []):
-                    panel.plot(answer, row, "x", color="#D55E00", markersize=5)
-                panel.set(xticks=[], yticks=[])
+                    panel.plot(answer, row, "x", color="#D55E00", markersize=4)
+                panel.set_xticks(range(len(meta.names)), meta.names, fontsize=6, rotation=90)
+                panel.set_yticks([])
                 panel.grid(False)
+            grid[1][0].set_yticks(range(len(meta.labels)), meta.labels, fontsize=6)
             told = "token by answer" + (", x right" if meta.targets else "")
             grid[1][0].set_ylabel(told, fontsize=8)
     alt = f"{meta.title}. " + " ".join(microscope.describe(loop) for loop in loops)
