@@ -6,6 +6,7 @@ This guards against accidents, not against malice: a grader runs in a process of
 import contextlib
 import ctypes
 import functools
+import inspect
 import io
 import random
 import signal
@@ -145,7 +146,7 @@ def time_limit(seconds: float, stuck: Callable[[], None] | None = None):
         return attempts > 1
 
     if main and hasattr(signal, "setitimer"):
-        outer, tracing = _frames(sys._getframe()), sys.gettrace()
+        outer, tracing = _frames(inspect.currentframe()), sys.gettrace()
 
         def ring(number, frame):
             if clock.is_over(frame):
