@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 from looplab import LoopedConfig, LoopedTransformer, train
 from looplab.zoo import load
-from looplab.zoo.export import export
+from looplab.zoo.exporting import export
 from looplab.zoo.miniatures import FOLDER, WORDS, text, where_is
 
 SEEDS = (0, 1, 2)  # the first is published, of the others the card tells the losses
@@ -44,7 +44,7 @@ class Miniature:
     """One model: what it is, the released form it has, how it is trained."""
 
     about: str
-    form: str  # see looplab.zoo.export
+    form: str  # see looplab.zoo.exporting
     like: str  # the released models of this form
     config: LoopedConfig
     recipe: train.Recipe

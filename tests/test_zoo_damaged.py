@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_zoo_loading import sharded
 
-from looplab import zoo
+from looplab import LoopedConfig, LoopedTransformer, zoo
 from looplab.zoo import loading
 
 
@@ -69,15 +69,18 @@ def refused(folder, *words):
 # ------------------------------------------------------------------------------ every family
 
 
-@pytest.fixture(params=golden_models.FAMILIES)
+@pytest.fixture(params=[*golden_models.FAMILIES, "looplab"])
 def any_folder(request, tmp_path):
-    """A copy of each family's fixture."""
+    """A copy of each family's fixture, and a folder in our own form."""
+    if request.param == "looplab":
+        model = LoopedTransformer(LoopedConfig(vocab=9, width=16, prelude=1, coda=1, loops=3))
+        return zoo.export(model, tmp_path / "looplab", "looplab")
     return shutil.copytree(golden_models.GOLDEN / request.param, tmp_path / request.param)
 
 
 def test_a_tensor_that_is_missing_or_has_another_shape(any_folder):
     weights = load_file(any_folder / "model.safetensors")
-    name = next(name for name in sorted(weights) if name.endswith("proj.weight"))
+    name = next(name for name in sorted(weights) if name.endswith(("proj.weight", "qkv.weight")))
     save_file({**weights, name: weights[name][1:].clone()}, any_folder / "model.safetensors")
     refused(any_folder, "model.safetensors", name, "has shape")
     weights.pop(name)
@@ -93,7 +96,7 @@ def test_weights_cut_short(any_folder):
 
 def test_a_config_without_a_setting(any_folder):
     said = json.loads((any_folder / "config.json").read_text())
-    width = next(key for key in ("hidden_size", "n_embd") if key in said)
+    width = next(key for key in ("hidden_size", "n_embd", "width") if key in said)
     say(any_folder, **{width: ...})
     refused(any_folder, "config.json", repr(width))
 
@@ -289,6 +292,29 @@ def test_a_variant_of_huginn_that_we_do_not_have(huginn, key, value):
 def test_an_unknown_family(folder):
     say(folder, model_type="gpt_neox", auto_map=...)
     refused(folder, "config.json", "'gpt_neox'", *zoo.FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("norm_eps", ...),
+        ("exit_gate", ...),
+        ("tied", "yes"),
+        ("tied", 1),
+        ("stride", 2.0),
+        ("norm", "post"),
+        ("width", 24.5),
+        ("width", 24),
+        ("prelude", 2),
+        ("architectures", ["Llama"]),
+        ("first_layer", 1),
+    ],
+)
+def test_our_own_form_with_a_setting_that_is_none_of_this_model(key, value, tmp_path):
+    model = LoopedTransformer(LoopedConfig(vocab=9, width=16, prelude=1, coda=1, loops=3))
+    folder = zoo.export(model, tmp_path / "looplab", "looplab")
+    say(folder, **{key: value})
+    refused(folder, str(folder), "" if key in ("width", "prelude") else key)
 
 
 # ---------------------------------------------------------------------------------- code, pickles

@@ -137,6 +137,68 @@ def test_damped_looping_cannot_be_rotated_and_has_an_unrolled_twin(pair):
     assert torch.equal(looped.unrolled()(tokens).logits, looped(tokens).logits)
 
 
+def window(model, state, layers):
+    """These layers of a one-loop model, one after the other."""
+    context = model.context(state.shape[1])
+    for layer in layers:
+        state = model.cores[0].layers[layer](state, Visit(context, "core", 0, layer, None))
+    return state
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_an_injected_loop_reads_its_share_of_state_and_input(pair, share):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, 2, 4, loops=3, injection=share)
+    assert looped.config.notation == "(2, 2⊗3, 2)_I"
+    x = z = window(model, model.embed[0](tokens), [0, 1])
+    for _ in range(3):
+        z = window(model, share * z + (1 - share) * x, [2, 3])
+    wanted = model.head(model.norm(window(model, z, [4, 5])))
+    assert_rounds_to(looped(tokens).logits, wanted, sums=LAYER * 10)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_one_injected_loop_is_the_model_itself(pair, share):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, 1, 5, loops=1, injection=share)
+    assert_rounds_to(looped(tokens).logits, model(tokens).logits, sums=DEPTH)
+
+
+@pytest.mark.parametrize("injection", [None, 0.3])
+def test_dropped_layers_are_left_out(pair, injection):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, 1, 3, loops=1, injection=injection, drop=2)
+    wanted = window(model, model.embed[0](tokens), [0, 1, 2, 5])
+    assert_rounds_to(looped(tokens).logits, model.head(model.norm(wanted)), sums=DEPTH)
+    assert looped.config.notation.startswith("(1, 2⊗1, 1)")
+    assert zoo.loopify(model, 1, 3, loops=1, drop=3).config.coda == 0
+
+
+@pytest.mark.parametrize("how", [{"injection": 0.3}, {"injection": 0.3, "drop": 1}, {}])
+def test_a_loopified_model_is_written_and_read_again(pair, how, tmp_path):
+    _, model, tokens = pair
+    looped = zoo.loopify(model, 2, 4, loops=3, **how)
+    again = zoo.load(zoo.export(looped, tmp_path / "looped", "looplab"))
+    assert again.config == looped.config
+    for loops in (1, 3, 5):
+        assert torch.equal(again(tokens, loops).logits, looped(tokens, loops).logits)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"injection": 1.5}, r"injection=1\.5: expected the state's share, from 0 to 1"),
+        ({"injection": float("nan")}, "injection=nan"),
+        ({"injection": 0.3, "damped": True}, "not damped besides"),
+        ({"drop": 3}, "drop=3: expected 0 to 2 layers behind 3"),
+        ({"drop": -1}, "drop=-1"),
+    ],
+)
+def test_loopify_names_a_wrong_share_or_too_many_dropped(pair, how, told):
+    with pytest.raises(ValueError, match=told):
+        zoo.loopify(pair[1], 2, 4, loops=2, **how)
+
+
 def test_loopify_names_what_does_not_fit(pair):
     _, model, _ = pair
     with pytest.raises(ValueError, match="window 4 to 9"):

@@ -15,7 +15,7 @@ from looplab import zoo
 from looplab.zoo.keys import EVERYWHERE
 from looplab.zoo.loading import open_folder
 
-FAMILIES = (*golden_models.FAMILIES, "TinyLlama", "Llama-3.2", "OLMo-2", "Parcae")
+FAMILIES = (*golden_models.FAMILIES, "TinyLlama", "Llama-3.2", "OLMo-2", "Parcae", "looplab")
 # Read where another key is not there, or by one of the forms of a family
 SILENT = {("retrofit-llama-a", "rope_base"), ("retrofit-olmo-a", "rope_base")}
 SILENT |= {("Parcae", "vocab_size"), ("Parcae", "mean_backprop_depth"), ("huginn-a", "rope_theta")}
@@ -28,6 +28,8 @@ def folder(request, tmp_path_factory):
     to = tmp_path_factory.mktemp("family") / request.param
     if request.param in golden_models.FAMILIES:
         return shutil.copytree(golden_models.GOLDEN / request.param, to)
+    if request.param == "looplab":
+        return looped_llama(to)
     to.mkdir()
     if request.param == "Parcae":
         tensors = parcae_weights(PARCAE)
@@ -37,6 +39,13 @@ def folder(request, tmp_path_factory):
     else:
         random_model(request.param).save_pretrained(to)
     return to
+
+
+def looped_llama(to):
+    """A folder in our own form: a Llama that was looped by hand."""
+    random_model("Llama-3.2").save_pretrained(to / "base")
+    looped = zoo.loopify(zoo.load(to / "base"), 2, 4, loops=3, injection=0.3, drop=1)
+    return zoo.export(looped, to / "looplab", "looplab")
 
 
 def other(value):

@@ -21,13 +21,14 @@ What differs between the families and is easily got wrong:
 """
 
 from looplab.zoo.chatting import chat
+from looplab.zoo.exporting import export
 from looplab.zoo.families import FAMILIES
 from looplab.zoo.gate import exit_distribution, exit_loop, expected_logits
 from looplab.zoo.loading import load
 from looplab.zoo.looped_by_hand import loopify
 from looplab.zoo.named import tokenizer_of as tokenizer
+from looplab.zoo.packaged import has_smollm2, smollm2, smollm2_file
 from looplab.zoo.padding import pad_right
-from looplab.zoo.smollm2 import has_smollm2, smollm2, smollm2_file
 from looplab.zoo.source import PINNED
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "exit_distribution",
     "exit_loop",
     "expected_logits",
+    "export",
     "has_smollm2",
     "load",
     "loopify",

@@ -13,7 +13,7 @@ from looplab.zoo.translation import Translation
 
 @dataclass(frozen=True)
 class Form:
-    """A family's form on disk, as `looplab.zoo.export` writes it."""
+    """A family's form on disk, as `looplab.zoo.exporting` writes it."""
 
     describe: Callable[[LoopedConfig], dict]  # config.json
     # Tensor names by which the family's reader tells this form from its others

@@ -28,9 +28,10 @@ def loopify(
     number of loops than this one follows the flow further or less far.
 
     With `injection=a`, from 0 to 1, the window reads a * state + (1 - a) * input in front of every
-    pass, where the input is what the window was given at first. That is a concat injection, as the
-    retrofits have it: it can be trained, and exported in their form but for its start. It is not
-    damped besides. One loop is the model itself in each of the three modes.
+    pass, where the input is what the window was given at first, and the state at loop 0 too. That
+    is a concat injection, as the retrofits have it, and can be trained. It is not damped besides.
+    One loop is the model itself in each of the three modes. `looplab.zoo.export` writes the result
+    in the form "looplab": the retrofits' begins with noise.
 
     `drop` leaves out as many layers behind the window: what a trained loop may come to stand for.
     `damped` None means damped without an injection. Raises ValueError naming the value for a model

@@ -9,7 +9,7 @@ from looplab.model import LoopedTransformer
 from looplab.zoo import checkpoints, miniatures
 from looplab.zoo.dtypes import as_dtype
 from looplab.zoo.loading import load
-from looplab.zoo.smollm2 import NAME, smollm2_file
+from looplab.zoo.packaged import NAME, smollm2_file
 from looplab.zoo.source import find
 from looplab.zoo.tokenizers import load_tokenizer, no_tokenizer, tokenizer
 

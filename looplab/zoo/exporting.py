@@ -1,4 +1,4 @@
-"""Write a LoopedTransformer in a released family's on-disk form: `looplab.zoo.load` backwards.
+"""Write a LoopedTransformer in a form that `looplab.zoo.load` reads: a released family's, or ours.
 
 Only names, layouts and config fields are the families'; whoever exports a model says whose it is.
 There is no auto_map: the folder points to no code.
@@ -19,8 +19,10 @@ from looplab.zoo.files import SINGLE, ConfigFile, Stored
 def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     """Write config.json and model.safetensors into a new folder; returns it.
 
-    `form` is "huginn", "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say) or
-    "llama". Loading the folder gives the same config and weights.
+    `form` is "huginn", "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say), "llama",
+    or "looplab", our own, which has a place for every model: one that `loopify` made, for example.
+    Loading the folder gives the same config and weights. A tokenizer is not written: copy its files
+    from the model that this one was made of.
 
     Raises ValueError for an unknown form, and naming the setting that a form has no place for;
     FileExistsError when the folder holds a model already.
