@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from looplab.course.grading import rows
+from looplab.course.grading import isolation, rows
 from looplab.course.grading.rows import Rows
 from looplab.course.grading.workplace import outweighs, remove, workplace
 
@@ -170,3 +170,14 @@ def test_there_is_an_end_to_what_is_read(told, monkeypatch):
     other.write(b'\n{"id": "too late"}\n')
     made.look()
     assert names(made) == ["set-up", "behind a long one"]
+
+
+@posix
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_teacher_is_told_what_submissions_can_do(available, user, monkeypatch):
+    monkeypatch.setattr(isolation, "available", lambda: available)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    told = isolation.cautions()
+    assert any("You are root" in line for line in told) == (user == 0)
+    assert any("No Linux namespaces" in line for line in told) == (not available)
