@@ -11,12 +11,16 @@ import nbformat
 import pytest
 
 from looplab.course.exercises import exercise, judge
+from looplab.course.exercises.probing import Elsewhere
 from looplab.course.grading import Report, Row, command
 from looplab.course.grading.cells import guarded
 from looplab.course.grading.class_list import match, read_class_list
+from looplab.course.grading.grader_end import as_error
+from looplab.course.grading.marking import mark
 from looplab.course.grading.mistakes import named
-from looplab.course.grading.points import read_rubric, total
-from looplab.course.grading.report import summary, write_csv
+from looplab.course.grading.points import Worth, reached, read_rubric, total
+from looplab.course.grading.report import remark, summary, write_csv
+from looplab.course.grading.running import Ran
 from looplab.course.grading.students import Student, Whose
 
 OFF = "off by one: recurrence 4 has index 3, as Python counts from 0"
@@ -396,6 +400,16 @@ def test_a_rubric_may_leave_points_after_a_named_mistake(tmp_path):
         Row("03.2", "not yet", OFF, "exception"),  # what the notebook's own process said
     ):
         assert total(Report("f", "s", "03", (row,)), rubric) == (0, 3)
+
+
+def test_a_mistake_that_a_notebook_names_itself_is_worth_nothing():
+    class There(Elsewhere):
+        def run(self, driver, *arguments):
+            raise as_error({"raised": "Mistake", "text": OFF})
+
+    row = mark("03.2", Ran({"03.2": judge(exercise("03.2"), There())}, {}, None, ""))
+    assert (row.result, row.why, remark(row)) == ("not yet", OFF, OFF)
+    assert reached(row, {"03.2": Worth(3, {"off by one": 2})}) == 0
 
 
 WEIGHTS = {

@@ -21,6 +21,7 @@ class Verdict(NamedTuple):
 
     `cause` is that of an error, and `missing` the name that it did not find. `like` is a result of
     looplab's own answer where the results of one that passed are of another kind, else None.
+    `told` is True for a mistake that a graded notebook's own process named.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Verdict(NamedTuple):
     cause: Cause | None = None
     missing: str = ""
     like: Any = None
+    told: bool = False
 
 
 def judge(task: Exercise, answer: Any, seed: int = 0) -> Verdict:
@@ -45,7 +47,9 @@ def judge(task: Exercise, answer: Any, seed: int = 0) -> Verdict:
     except NotAttempted:
         return Verdict("not attempted", "", {})
     except Mistake as mistake:
-        return Verdict("not yet", writable(str(mistake)), {})
+        # It has an account where it was raised in a notebook's own process.
+        there = hasattr(mistake, "account")
+        return Verdict("not yet", writable(str(mistake)), {}, told=there)
     except OutOfTime:
         text = f"no result after {SECONDS:.0f} seconds: is there a loop that never ends?"
         return Verdict("error", text, {}, Cause.TIME)

@@ -66,7 +66,8 @@ class Row:
     """The mark of one exercise.
 
     result: "passed", "not yet", "not attempted" or "error"; why: the named mistake or what went
-    wrong; kind: of an error ("time", "memory", "ended", "exception", "checker").
+    wrong; kind: of an error ("time", "memory", "ended", "exception", "checker"), or of a mistake
+    that was named in the notebook's own process ("told").
     """
 
     exercise: str
@@ -303,7 +304,7 @@ def _missing_names(ran: Ran) -> set[str]:
 def mark(exercise: str, ran: Ran) -> Row:
     """The row of one exercise; what is passed was judged outside of the learner's process."""
     verdict = outcome(exercise, ran)
-    kind = KINDS[verdict.cause] if verdict.cause else ""
+    kind = KINDS[verdict.cause] if verdict.cause else "told" if verdict.told else ""
     return Row(exercise, verdict.kind, tidy(verdict.mistake), kind)
 
 
