@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from looplab.course.grading.submission import LARGEST_FILE
+
 MEMBERS = 20_000  # files in one archive
-LARGEST = 50_000_000  # bytes of one notebook
 ARCHIVE = 500_000_000  # bytes of an archive within another
 ALTOGETHER = 4_000_000_000  # bytes written for a class
 RATIO = 200  # bytes that one byte may unfold to; notebooks stay below 100
@@ -59,7 +60,7 @@ class Archives:
         elif path.suffix.lower() == ".zip":
             yield from self._nested(opened, one, path, depth, when)
         else:
-            yield Member(path, *self._copy(opened, one, LARGEST), when)
+            yield Member(path, *self._copy(opened, one, LARGEST_FILE), when)
 
     def _nested(self, opened, one, path, depth, when) -> Iterator[Member]:
         if depth >= NESTED:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from looplab.course.build import ROOT
-from looplab.course.grading.archives import LARGEST, Archives
+from looplab.course.grading.archives import Archives
 from looplab.course.grading.glance import Glance, glance_at
+from looplab.course.grading.submission import LARGEST_FILE
 
 FOLDERS = {
     *("__MACOSX", "__pycache__", "node_modules", "venv", ".venv", ".ipynb_checkpoints"),
@@ -188,7 +189,7 @@ def why_not(place: Path) -> str:
 
 def _readable(file: Path) -> bool:
     try:
-        return file.is_file() and file.stat().st_size <= LARGEST
+        return file.is_file() and file.stat().st_size <= LARGEST_FILE
     except OSError:
         return False
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import nbformat
 from nbformat import reader
 
+from looplab.course.grading.glance import said_in
+from looplab.course.grading.naming import Clue, differing
 from looplab.course.reading.code import LARGEST, is_python, nothing_written
 from looplab.course.reading.marks import Cell, Piece, pieces_of
 
 CHAPTER = re.compile(r"\d\d[a-z]?")  # 05b is the second half of 05
 EXERCISE = re.compile(r"\d\d\.\d+")
 CHECKED = re.compile(r"\bcheck\(\s*[\"'](\d\d\.\d+)[\"']")
-STUDENT = re.compile(r"^# student:(.*)$", re.M)
 LARGEST_FILE = 50_000_000  # bytes
 
 
@@ -87,19 +88,18 @@ def _submission(path: Path, notebook) -> Submission:
     about = _looplab(notebook)
     chapter = counts.most_common(1)[0][0] if counts else str(about.get("chapter", ""))
     chapter = chapter if CHAPTER.fullmatch(chapter) else ""
-    named = [name.strip() for cell in cells for name in STUDENT.findall(_source(cell))]
-    student = next((printable(name)[:200] for name in named if name), printable(student_of(path)))
+    said = said_in(_source(cell) for cell in cells)
+    student = printable(said)[:200] or printable(student_of(path))
     return Submission(chapter, student, answers, notes, pieces, str(about.get("answers", "")))
 
 
 def student_of(path: Path) -> str:
-    """The file's name; or its folder's, where files are called like the chapter.
+    """What the path alone says: the file's name, or its folder's of a file called like a chapter.
 
     >>> student_of(Path("class/ada.ipynb")), student_of(Path("class/ada/03_watch.ipynb"))
     ('ada', 'ada')
     """
-    like_the_chapter = CHAPTER.fullmatch(path.stem.partition("_")[0]) and "_" in path.stem
-    return path.parent.name if like_the_chapter and path.parent.name else path.stem
+    return differing([Clue(path, path.parent)])[0]
 
 
 def printable(text: str) -> str:
