@@ -38,8 +38,8 @@ def loop_map(model: LoopedTransformer, tokens: Tensor) -> Map:
             f"tokens have shape {tuple(tokens.shape)}: expected one prompt, such as tokens[:1], "
             "because prompts do not see each other and have a spectrum each"
         )
-    if precise(model.head.weight[:0]).dtype != model.dtype:
-        wide = torch.promote_types(model.dtype, torch.float32)
+    wide = torch.promote_types(model.dtype, torch.float32)
+    if wide != model.dtype:
         model = deepcopy(model).to(wide)
     with torch.no_grad():
         x = model.encode(tokens)
