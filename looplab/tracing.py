@@ -138,7 +138,8 @@ def trace(
     `keep` names what is worth the memory: "states" [loop, layer, batch, token, width] and
     "attention" [loop, layer, batch, head, token, token]; the ends of the loops are always kept.
     `mask` [batch, token] is False at padding, and tokens and mask may be what people have, as in
-    the model's forward pass; what is recorded at the padding itself means nothing.
+    the model's forward pass, a text too where the model knows its `words`; what is recorded at the
+    padding itself means nothing.
     Raises MemoryError naming the sizes and a cheaper choice when the trace would take more than
     `max_bytes`, and ValueError as the model's forward pass does.
 

@@ -188,11 +188,12 @@ def test_without_the_package_the_remedy_is_told(monkeypatch):
 
 @needs_smollm2
 def test_smollm2_speaks():
-    model, words = zoo.smollm2(), zoo.tokenizer("smollm2")
+    model = zoo.smollm2()
     assert model.config.notation == "(0, 30⊗1, 0)"
-    tokens = torch.tensor([words("The capital of France is").input_ids])
-    assert "Paris" in words.decode(generate(model, tokens, new=4).tokens[0])
-    assert "4" in zoo.chat(model, "What is 2 + 2?", "smollm2", new=24)
+    text = "The capital of France is"
+    tokens = torch.tensor([zoo.tokenizer("smollm2")(text).input_ids])
+    assert "Paris" in generate(model, text, new=4).text[0]
+    assert "4" in zoo.chat(model, "What is 2 + 2?", new=24)
     looped = zoo.loopify(model, 12, 18, 4, injection=0.3)
     assert looped.config.notation == "(12, 6⊗4, 12)_I"
-    assert_close(looped(tokens, 1).logits, model(tokens).logits, rtol=0, atol=1e-3)
+    assert_close(looped(text, 1).logits, model(tokens).logits, rtol=0, atol=1e-3)

@@ -132,7 +132,6 @@ def test_several_tokens_end_a_sequence():
         (lambda m, t: generate(m, t, stop=[1, 9]), "stop=9"),
         (lambda m, t: generate(m, t, stop="end"), "stop='end'"),
         (lambda m, t: generate(m, t, stop=1.5), "stop=1.5"),
-        (lambda m, t: generate(m, "a text"), "are the text 'a text'"),
         (lambda m, t: generate(m, [[1, 2], [3]]), "several lengths"),
         (lambda m, t: generate(m, {"ids": [[1]]}), "tokens have ids: expected input_ids"),
     ],

@@ -11,6 +11,7 @@ from looplab.generation.exits import ExitRule, Watch
 from looplab.generation.sampling import choose
 from looplab.model import LoopedTransformer
 from looplab.model.cache import Cache
+from looplab.model.given import Words
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,20 @@ class Generation:
     loops: Tensor  # loops behind each new token [batch, new token]; 0 after a stop token
     full: int  # loops of a token that does not exit early
     cache: Cache  # every token but the last is in it
+    words: Words | None = None  # the model's tokenizer, where it is known
+
+    @property
+    def text(self) -> list[str]:
+        """Prompt and new tokens of each sequence as text, without special tokens.
+
+        Raises TypeError where the model does not know its tokenizer.
+        """
+        if self.words is None:
+            raise TypeError(
+                "the model that wrote this does not know its tokenizer, as one from zoo.load does: "
+                "decode .tokens with words = zoo.tokenizer(FOLDER); words.decode(tokens[0])"
+            )
+        return [self.words.decode(row) for row in self.tokens.tolist()]
 
     @property
     def saving(self) -> float:
@@ -57,8 +72,9 @@ def generate(
     Greedy, or sampled with `temperature`, `top_k` and `top_p` (`choose`). Sequences end at the
     token `stop`, or at any of several; the rest of their row is filled with the one they ended at.
     `mask` [batch, token] is False where a shorter prompt is padded on its left; tokens and mask may
-    be arrays, lists or what a tokenizer returns, with its mask. `slots` makes loops share cache
-    slots (`Cache`).
+    be arrays, lists or what a tokenizer returns, with its mask; a model that knows its `words`
+    takes a text, or messages, and `.text` of the result is text again. `slots` makes loops share
+    cache slots (`Cache`).
 
     With `exit`, a new token leaves the loop early; the prompt runs every loop, and so does the
     choice of the first token. Where a token left early, later tokens that run on see the keys and
@@ -119,8 +135,9 @@ def generate(
             text[rows[ended], at:] = chosen[ended, None]
             rows = rows[~ended]
             if not len(rows):
-                return Generation(text[:, : at + 1], used[:, : at + 1 - prompt], loops, cache)
-    return Generation(text, used, loops, cache)
+                text, used = text[:, : at + 1], used[:, : at + 1 - prompt]
+                break
+    return Generation(text, used, loops, cache, model.words)
 
 
 def _stops(stop: int | Sequence[int] | None, vocab: int, device: torch.device) -> Tensor:

@@ -1,10 +1,49 @@
 """What people hand a model as tokens and masks, as the tensors that it reads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Words(Protocol):
+    """What turns text into a model's token ids and back; `looplab.zoo.load` finds its own."""
+
+    def __call__(self, text: str | Sequence[Mapping]) -> list[int]:
+        """The ids of a text, or of messages {"role": ..., "content": ...}."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids, without special tokens."""
+
+
+def is_text(tokens: object) -> bool:
+    """Whether these are a text, or messages, instead of token ids.
+
+    >>> is_text("Hello"), is_text([{"role": "user", "content": "Hello"}]), is_text([[1, 2]])
+    (True, True, False)
+    """
+    messages = isinstance(tokens, (list, tuple)) and tokens and isinstance(tokens[0], Mapping)
+    return isinstance(tokens, str) or bool(messages)
+
+
+def from_text(text: str | Sequence[Mapping], words: Words | None) -> list[list[int]]:
+    """A text or messages as a batch of one sequence of ids.
+
+    Raises TypeError with the lines to write where the model has no `words`, ValueError for a text
+    without a token.
+    """
+    if words is None:
+        told = f"the text {text[:40]!r}" if isinstance(text, str) else "messages"
+        raise TypeError(
+            f"tokens are {told}, and this model does not know its tokenizer, as one from zoo.load "
+            "does: give ids, words = zoo.tokenizer(FOLDER); tokens = [words(text).input_ids]"
+        )
+    ids = list(words(text))
+    if not ids:
+        raise ValueError(f"the text {text!r} has no token: nothing to run on")
+    return [ids]
 
 
 def as_tokens(tokens: object, device: str | torch.device | None = None) -> Tensor:
@@ -23,9 +62,10 @@ def as_tokens(tokens: object, device: str | torch.device | None = None) -> Tenso
         if "input_ids" not in tokens:
             raise ValueError(f"tokens have {', '.join(map(str, tokens))}: expected input_ids")
         tokens = tokens["input_ids"]
-    if isinstance(tokens, str):
-        raise ValueError(
-            f"tokens are the text {tokens[:40]!r}: expected token ids, as a tokenizer makes them"
+    if isinstance(tokens, (list, tuple)) and tokens and isinstance(tokens[0], str):
+        raise TypeError(
+            f"tokens are {len(tokens)} texts, the first {tokens[0][:40]!r}: give one text at a "
+            "time, or a tokenizer's output, padded on the left"
         )
     if not isinstance(tokens, Tensor):
         tokens = _tensor(tokens, "tokens")

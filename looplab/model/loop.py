@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from looplab.basics.whole import whole_number
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
+from looplab.model.given import Words
 from looplab.model.layers import Context
 from looplab.model.tap import Site, Tap, show
 
@@ -42,6 +43,7 @@ class Loop(nn.Module):
 
     config: LoopedConfig
     gate: Callable[[Tensor], Tensor] | None  # state -> exit gate before its sigmoid
+    words: Words | None = None  # its tokenizer, where it is known
 
     @property
     def dtype(self) -> torch.dtype:
@@ -104,7 +106,7 @@ class Loop(nn.Module):
 
         `mask` [batch, token] is False at padding, which no other token then looks at; what is
         computed at the padding itself means nothing. Tokens and mask may be arrays or lists, and
-        tokens a tokenizer's output, with its mask.
+        tokens a tokenizer's output, with its mask; a model that knows its `words` takes a text.
         `state` [batch, token, width] replaces the state at loop 0, so k loops and then k more with
         the state carried on equal 2k. `grad_loops` keeps gradients through the last loops only
         (truncated backpropagation). `every_loop` also returns the state at the end of each loop;

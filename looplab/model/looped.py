@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.core import Core
-from looplab.model.given import as_mask, as_tokens
+from looplab.model.given import as_mask, as_tokens, from_text, is_text
 from looplab.model.layers import Context, Layer, Visit, hide, make_context, make_layers
 from looplab.model.loop import Loop, Ready, StateMap
 from looplab.model.tap import Site, Tap, show
@@ -220,6 +220,7 @@ class LoopedTransformer(Loop):
                 rest = name.split(".", 2)[2]
                 weights[name] = self.state_dict()[f"cores.0.{rest}"]
         twin.load_state_dict(weights)
+        twin.words = self.words
         return twin.train(self.training)
 
     def _answer(self, z: Tensor, context: Context, tap: Tap | None = None) -> Tensor:
@@ -272,13 +273,16 @@ class LoopedTransformer(Loop):
         """Checked token ids [batch, token] or [batch, token, field], and a mask or None.
 
         Tokens may be lists, arrays, whole numbers of any size, or what a tokenizer returns, whose
-        attention mask then counts too; the mask is None where nothing is hidden. Raises ValueError
+        attention mask then counts too; a text or messages, where the model knows its `words`. The
+        mask is None where nothing is hidden. Raises TypeError for other text, and ValueError
         naming value or shapes, and the remedy.
 
         >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2))
         >>> model.read([[1, 2]], [[0, 1]])
         (tensor([[1, 2]]), tensor([[False,  True]]))
         """
+        if is_text(tokens):
+            tokens = from_text(tokens, self.words)
         ids = as_tokens(tokens, self.device)
         self.check_tokens(ids)
         return ids, as_mask(mask, tokens, tuple(ids.shape[:2]), ids.device)

@@ -5,7 +5,8 @@
 
 MODEL is a checkpoint or a miniature of the course, such as hero or ouro-mini, a folder of a
 released model, or its hub id.
-FILE has one prompt per line, {"tokens": [...]} or {"text": "..."}. Killed or interrupted, the same
+FILE has one prompt per line, {"tokens": [...]}, {"text": "..."} or, for a model that was trained to
+talk, {"messages": [{"role": "user", "content": "..."}, ...]}. Killed or interrupted, the same
 command goes on where it was. Under torchrun each process takes its share of the prompts; they need
 nothing of each other but the folder DIR.
 """
@@ -149,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         required=True,
-        help='lines of {"tokens": [...]} or {"text": "..."}',
+        help='lines of {"tokens": [...]}, {"text": "..."} or {"messages": [...]}',
     )
     parser.add_argument("--loops", metavar="N", type=_positive, required=True)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True)

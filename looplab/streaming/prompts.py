@@ -11,6 +11,8 @@ from torch import Tensor
 
 from looplab.model import LoopedTransformer
 
+Encode = Callable[[str | list[dict]], list[int]]
+
 
 class Prompt(NamedTuple):
     """One line of the file."""
@@ -19,11 +21,12 @@ class Prompt(NamedTuple):
     tokens: Tensor  # [token] or [token, field]
 
 
-def read(path: Path, model: LoopedTransformer, encode: Callable[[str], list[int]]) -> list[Prompt]:
-    """Every prompt of a JSONL file with lines {"tokens": [...]} or {"text": "..."}.
+def read(path: Path, model: LoopedTransformer, encode: Encode) -> list[Prompt]:
+    """Every prompt of a JSONL file, {"tokens": [...]}, {"text": "..."} or {"messages": [...]}.
 
-    `encode` turns text into token ids; empty lines are skipped. Raises ValueError naming the first
-    line that is no prompt for this model, before anything is run. The file is UTF-8, or UTF-16 with
+    A prompt is a line; messages are a chat's, [{"role": "user", "content": "..."}, ...]. `encode`
+    turns a text, and messages, into token ids; empty lines are skipped. Raises ValueError naming
+    the first line that is no prompt for this model, before anything is run. UTF-8, or UTF-16 with
     its byte order mark; only a line feed ends a line.
     """
     prompts = []
@@ -59,11 +62,18 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _tokens(said, encode: Callable[[str], list[int]]) -> Tensor:
-    if not isinstance(said, dict) or len(said.keys() & {"tokens", "text"}) != 1:
-        raise ValueError('expected {"tokens": [...]} or {"text": "..."}')
+def _tokens(said, encode: Encode) -> Tensor:
+    if not isinstance(said, dict) or len(said.keys() & {"tokens", "text", "messages"}) != 1:
+        raise ValueError('expected {"tokens": [...]}, {"text": "..."} or {"messages": [...]}')
     if "tokens" in said:
         return torch.tensor(said["tokens"])
+    if "messages" in said:
+        talk = said["messages"]
+        if not (isinstance(talk, list) and talk and all(isinstance(one, dict) for one in talk)):
+            raise ValueError(
+                f'messages are {talk!r}: expected [{{"role": "user", "content": "..."}}, ...]'
+            )
+        return torch.tensor(encode(talk), dtype=torch.long)
     if not isinstance(said["text"], str):
         raise ValueError(f"text is {said['text']!r}: expected a string")
     return torch.tensor(encode(said["text"]), dtype=torch.long)

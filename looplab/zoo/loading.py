@@ -17,6 +17,7 @@ from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, sto
 from looplab.zoo.gguf_file import open_gguf
 from looplab.zoo.names import aligned, unwrapped
 from looplab.zoo.source import find
+from looplab.zoo.tokenizers import LazyTokenizer
 from looplab.zoo.translation import Part, Translation
 
 
@@ -34,7 +35,8 @@ def load(
     whose weights are brought back to float32, or a hub id, downloaded at `revision` (a commit
     pinned here where None and known). `dtype`, or its name, None keeps that of the files, `device`
     None means the CPU. Weights are copied one by one, so that loading takes little more memory than
-    the model and the model does not change when its files do. Nothing in the folder is run.
+    the model and the model does not change when its files do. Nothing in the folder is run. Its
+    tokenizer is loaded when the model is first given a text: model("Hello"), trace, generate.
 
     Raises ValueError naming file, key or tensor and the remedy for a folder that is damaged,
     incomplete or of an unknown family, before any weight is read; ConnectionError without network.
@@ -48,7 +50,8 @@ def load(
     '(0, 3⊗1, 0)'
     """
     dtype = as_dtype(dtype)
-    folder = open_folder(find(source, revision))
+    where = find(source, revision)
+    folder = open_folder(where)
     known, stored = folder.known, folder.stored
     if dtype is None:
         used = {stored[part.name].dtype for part in known.parts}
@@ -66,6 +69,7 @@ def load(
     model.load_state_dict(state, assign=True)
     if known.config.tie_head:
         model.head.weight = model.embed[0].weight
+    model.words = LazyTokenizer(where)
     return model.eval().requires_grad_(False)
 
 

@@ -87,6 +87,7 @@ def loopify(
     looped.load_state_dict(weights, assign=True)
     if config.tie_head:
         looped.head.weight = looped.embed[0].weight
+    looped.words = model.words
     return looped.train(model.training).requires_grad_(model.head.weight.requires_grad)
 
 

@@ -33,9 +33,8 @@ def smollm2(
 
     Example (needs the package):
 
-        model, words = zoo.smollm2(), zoo.tokenizer("smollm2")
-        tokens = torch.tensor([words("The capital of France is").input_ids])
-        words.decode(generate(model, tokens, new=8).tokens[0])
+        model = zoo.smollm2()
+        generate(model, "The capital of France is", new=8).text
     """
     return load(smollm2_file(), dtype=dtype, device=device)
 

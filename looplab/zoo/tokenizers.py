@@ -1,22 +1,71 @@
 """Text to token ids with a released model's own tokenizer, none of whose code is run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 
-def tokenizer(folder: str | Path) -> Callable[[str], list[int]]:
-    """A function from text to the ids of the tokenizer in a model's folder; no code of it is run.
+class LazyTokenizer:
+    """The tokenizer in a model's folder or GGUF file, loaded when the first text asks for it.
 
-    The tokenizer is loaded when the first text asks for it. Raises ValueError where there is none.
+    words(text) and words(messages) give ids, words.decode(ids) a text. No code of the model's is
+    run. Raises ValueError where there is no tokenizer.
     """
-    loaded = []
 
-    def encode(text: str) -> list[int]:
-        if not loaded:
-            loaded.append(load_tokenizer(folder))
-        return loaded[0](text)["input_ids"]
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
 
-    return encode
+    def __repr__(self):
+        return f"LazyTokenizer({str(self.folder)!r})"
+
+    @cached_property
+    def tokenizer(self):
+        """The tokenizer as transformers has it."""
+        return load_tokenizer(self.folder)
+
+    def __call__(self, text: str | Sequence[Mapping]) -> list[int]:
+        """Ids of a text; of messages too, up to where the next answer begins.
+
+        Behind a last message of the assistant's, nothing begins.
+        """
+        if isinstance(text, str):
+            return self.tokenizer(text)["input_ids"]
+        return self.talk(text, begin=text[-1].get("role") != "assistant")
+
+    def talk(
+        self, messages: Sequence[Mapping], template: str | None = None, begin: bool = True
+    ) -> list[int]:
+        """Ids of messages in the form that the model was trained to talk in, or by a `template`.
+
+        With `begin` they end where the assistant's next answer begins. Raises ValueError for a
+        tokenizer without a template, and for messages that the template does not take.
+        """
+        if not (template or self.tokenizer.chat_template):
+            raise ValueError(
+                f"the tokenizer of {self.folder} has no chat template, so this model was not "
+                "trained to talk: give zoo.chat a template=, or give text instead of messages"
+            )
+        try:
+            return self.tokenizer.apply_chat_template(
+                list(messages),
+                chat_template=template,
+                add_generation_prompt=begin,
+                return_dict=True,
+            )["input_ids"]
+        except Exception as error:  # templates raise whatever they like
+            raise ValueError(
+                f"the chat template of {self.folder} does not take these messages ({error}): "
+                'expected [{"role": "user", "content": "..."}, ...]'
+            ) from error
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids, without special tokens."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def tokenizer(folder: str | Path) -> LazyTokenizer:
+    """What turns text into the ids of the tokenizer in a model's folder."""
+    return LazyTokenizer(folder)
 
 
 def no_tokenizer(name: str) -> Callable[[str], list[int]]:
