@@ -11,7 +11,8 @@ from torch import Tensor
 
 from looplab.basics.memory import check_bytes
 from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
-from looplab.model import Loop, LoopedConfig, Site
+from looplab.model import Loop, LoopedConfig, Site, Tap
+from looplab.model.tap import wants_patterns
 
 KEEP = ("states", "attention")
 MAX_BYTES = 2**30  # 1 GiB: fits the smallest place the course runs in
@@ -32,6 +33,8 @@ class Trace:
     coda: Tensor  # [layer, batch, token, width]
     logits: Tensor  # after the last loop [batch, token, vocab]
     attention: Tensor | None  # core patterns [loop, layer, batch, head, token, token]
+    prelude_attention: Tensor | None = None  # [layer, batch, head, token, token]
+    coda_attention: Tensor | None = None  # [layer, batch, head, token, token]
 
     @property
     def loops(self) -> int:
@@ -73,8 +76,8 @@ class Trace:
         with reading(path, "is not a readable trace", "record and save it again"):
             header, tensors = read_tensors(path)
             check_format(path, header, "looplab trace", _FORMAT, "write one with Trace.save")
-            tensors.setdefault("states", None)
-            tensors.setdefault("attention", None)
+            for name in ("states", "attention"):
+                tensors.setdefault(name, None)
             if "loop_ends" not in tensors:
                 tensors["loop_ends"] = tensors["states"][:, -1]
             return cls(config=LoopedConfig.from_dict(json.loads(header["config"])), **tensors)
@@ -118,7 +121,8 @@ def plan(
     if "states" not in keep or not config.ends_at_layer:
         sizes["loop_ends"] = loops * state
     if "attention" in keep:
-        sizes["attention"] = loops * config.core * batch * config.heads * token * token * item
+        layers = config.prelude + loops * config.core + config.coda
+        sizes["attention"] = layers * batch * config.heads * token * token * item
     return sizes
 
 
@@ -131,12 +135,15 @@ def trace(
     state: Tensor | None = None,
     keep: Sequence[str] = ("states",),
     generator: torch.Generator | None = None,
+    tap: Tap | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Trace:
     """Run `model` on `tokens` without gradients and record every core layer at every loop.
 
     `keep` names what is worth the memory: "states" [loop, layer, batch, token, width] and
-    "attention" [loop, layer, batch, head, token, token]; the ends of the loops are always kept.
+    "attention" [loop, layer, batch, head, token, token], that of prelude and coda too; the ends of
+    the loops are always kept. A `tap` may replace values on the way (`looplab.model.tap`): what is
+    recorded is what the run went on with.
     `mask` [batch, token] is False at padding, and tokens and mask may be what people have, as in
     the model's forward pass, a text too where the model knows its `words`; what is recorded at the
     padding itself means nothing.
@@ -151,27 +158,36 @@ def trace(
     loops = model.check_loops(loops)
     tokens, mask = model.read(tokens, mask)
     sizes = plan(model, tokens, loops, keep)
+    if tap is not None:  # it may replace the end of a loop and not what the last layer left
+        state_bytes = tokens.shape[0] * tokens.shape[1] * model.config.width * model.dtype.itemsize
+        sizes["loop_ends"] = loops * state_bytes
     check_bytes("this trace", sizes, max_bytes, _advice(sizes))
     with torch.no_grad():
-        recorder = _Recorder(model, tokens, loops, keep)
+        recorder = _Recorder(model, tokens, loops, keep, tap)
         out = model(tokens, loops, mask=mask, state=state, tap=recorder, generator=generator)
     return recorder.trace(tokens, out.logits)
 
 
 class _Recorder:
-    """A tap that copies values into buffers allocated once (appending would fragment the heap)."""
+    """A tap that copies values into buffers allocated once (appending would fragment the heap).
 
-    def __init__(self, model: Loop, tokens: Tensor, loops: int, keep: Sequence[str]):
+    Another tap stands in front of it, and what that one makes of a value is recorded.
+    """
+
+    def __init__(
+        self, model: Loop, tokens: Tensor, loops: int, keep: Sequence[str], first: Tap | None
+    ):
         config = model.config
         empty = partial(torch.empty, dtype=model.dtype, device=model.device)
         self.config = config
-        self.patterns = "attention" in keep
+        self.first, self.first_sees = first, wants_patterns(first)
+        self.patterns = "attention" in keep or self.first_sees
         batch, token = tokens.shape[:2]
         state = (batch, token, config.width)
         self.input, self.start = empty(2, *state).unbind()
         self.prelude = empty(config.prelude, *state)
         self.coda = empty(config.coda, *state)
-        self.states = self.attention = None
+        self.states = self.attention = self.prelude_attention = self.coda_attention = None
         self._slots = {
             "input": [self.input],
             "start": [self.start],
@@ -181,24 +197,31 @@ class _Recorder:
         if "states" in keep:
             self.states = empty(loops, config.core, *state)
             self._slots["core.resid"] = self.states.flatten(0, 1).unbind()
-        if self.patterns:
-            self.attention = empty(loops, config.core, batch, config.heads, token, token)
+        if "attention" in keep:
+            pattern = (batch, config.heads, token, token)
+            self.attention = empty(loops, config.core, *pattern)
+            self.prelude_attention = empty(config.prelude, *pattern)
+            self.coda_attention = empty(config.coda, *pattern)
             self._slots["core.attn.pattern"] = self.attention.flatten(0, 1).unbind()
-        if self.states is not None and config.ends_at_layer:
+            self._slots["prelude.attn.pattern"] = self.prelude_attention.unbind()
+            self._slots["coda.attn.pattern"] = self.coda_attention.unbind()
+        if self.states is not None and config.ends_at_layer and first is None:
             self.loop_ends = self.states[:, -1]  # the loop ends where its last layer does
         else:
             self.loop_ends = empty(loops, *state)
             self._slots["core.loop_end"] = self.loop_ends.unbind()
 
-    def __call__(self, site: Site, value: Tensor) -> None:
+    def __call__(self, site: Site, value: Tensor) -> Tensor | None:
         loop, layer, name = site
+        replaced = None
+        if self.first is not None and (self.first_sees or not name.endswith("attn.pattern")):
+            replaced = self.first(site, value)
+            value = value if replaced is None else replaced
         slots = self._slots.get(name)
-        if slots is None:
-            return
-        if layer is None:
-            slots[loop or 0].copy_(value)
-        else:
-            slots[(loop or 0) * self.config.core + layer].copy_(value)
+        if slots is not None:
+            at = loop or 0
+            slots[at if layer is None else at * self.config.core + layer].copy_(value)
+        return replaced
 
     def trace(self, tokens: Tensor, logits: Tensor) -> Trace:
         return Trace(
@@ -212,6 +235,8 @@ class _Recorder:
             self.coda,
             logits,
             self.attention,
+            self.prelude_attention,
+            self.coda_attention,
         )
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from looplab.basics.whole import is_whole, whole_number
 from looplab.generation.exits import ExitRule, Watch
 from looplab.generation.sampling import choose
-from looplab.model import LoopedTransformer
+from looplab.model import LoopedTransformer, Site, Tap
 from looplab.model.cache import Cache
 from looplab.model.given import Words
+from looplab.model.tap import show
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ def generate(
     generator: torch.Generator | None = None,
     stop: int | Sequence[int] | None = None,
     exit: ExitRule | None = None,
+    tap: Tap | None = None,
     slots: int | None = None,
 ) -> Generation:
     """Continue `tokens` [batch, token] by up to `new` tokens, with `loops` loops each.
@@ -79,6 +81,10 @@ def generate(
     With `exit`, a new token leaves the loop early; the prompt runs every loop, and so does the
     choice of the first token. Where a token left early, later tokens that run on see the keys and
     values of its last loop. Rows are run only while they need it.
+
+    A `tap` (`looplab.model.tap`) sees and may replace the values of every pass: the prompt's tokens
+    at once, then one token of each row that is still written and still in the loop; keys are those
+    of all tokens so far.
 
     `generator` is drawn from in this order, whatever rows do: for start="normal" all states at
     loop 0, `model.start` of [batch, prompt + new, width], so that an uncached pass given slices of
@@ -118,12 +124,12 @@ def generate(
         if at == prompt:
             state = None if start is None else start[:, :prompt]
             # [batch, vocab]
-            logits = model(tokens, loops, state=state, cache=cache).logits[:, -1]
+            logits = model(tokens, loops, state=state, cache=cache, tap=tap).logits[:, -1]
             spent = loops
         else:
             state = None if start is None else start[rows, at - 1 : at]
             token = text[rows, at - 1 : at]
-            logits, spent = _run(model, token, cache, loops, state, exit, rows)
+            logits, spent = _run(model, token, cache, loops, state, exit, rows, tap)
         luck = None
         if temperature > 0:
             luck = weight.new_empty(batch, config.vocab).float().exponential_(generator=generator)
@@ -149,22 +155,24 @@ def _stops(stop: int | Sequence[int] | None, vocab: int, device: torch.device) -
     return torch.tensor(sorted({int(token) for token in given}), dtype=torch.long, device=device)
 
 
-def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows):
+def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows, tap: Tap | None):
     """One token of each of `rows` [row, 1] -> logits [row, vocab] and loops used [row]."""
     everyone = len(rows) == cache.batch
-    ready = whole = model.prepare(token, state=state, cache=cache, rows=None if everyone else rows)
+    ready = whole = model.prepare(
+        token, state=state, cache=cache, rows=None if everyone else rows, tap=tap
+    )
     z = ready.start
     watch = None if rule is None else Watch(rule, model.gate)
     left = torch.empty_like(z)  # states at the loop where each row left
     used = torch.full_like(rows, loops)
     inside = torch.arange(len(rows), device=rows.device)  # of `rows`, those still in the loop
     for loop in range(loops):
-        z = model.step(z, ready, loop=loop)
+        z = model.step(z, ready, loop=loop, tap=tap)
         if watch is None or loop + 1 == loops:
             continue
 
         def readout(state, ready=ready):
-            return model.answer(state[:, None], ready)[:, 0]
+            return model.answer(state[:, None], ready, tap=tap)[:, 0]
 
         settled = watch.settled(z[:, 0], readout)
         if settled.any():
@@ -177,6 +185,6 @@ def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows):
             context = model.context(1, token[inside], cache, rows[inside])
             ready = ready._replace(tokens=token[inside], x=ready.x[going], context=context)
     left[inside] = z
-    logits = model.answer(left, whole)[:, 0]
+    logits = show(tap, Site(None, None, "logits"), model.answer(left, whole, tap=tap))[:, 0]
     cache.commit(1, loops if rule is None else used, rows)
     return logits, used

@@ -150,7 +150,11 @@ class _Adapted(Loop):
             return show(tap, Site(loop, layer, "core.resid"), value)
 
         def offer_pattern(layer: int, value: Tensor) -> None:
-            show(tap, Site(loop, layer, "core.attn.pattern"), value)
+            if show(tap, Site(loop, layer, "core.attn.pattern"), value) is not value:
+                raise ValueError(
+                    f"the tap replaces the pattern of block {layer + 1}: an adapted module's own "
+                    "attention shows its patterns and takes none, so replace the block's state"
+                )
 
         with self._watched(offer, offer_pattern if wants_patterns(tap) else None):
             z = run(z, x)
