@@ -31,7 +31,7 @@ def count(model, batch):
         run = trace(
             model, batch.tokens[part], LOOPS, keep=(), generator=torch.Generator().manual_seed(0)
         )
-        cosine.append(measure.limit_by_cosine(run.loop_ends))
+        cosine.append(measure.limit_by_cosine(run.loop_ends).limit)
         period.append(measure.limit_by_period(run.loop_ends).limit)
         wrong.append(run.logits.argmax(-1) != batch.targets[part])
     cosine, period, wrong = (torch.cat(parts) for parts in (cosine, period, wrong))

@@ -128,7 +128,7 @@ def tensors(found):
     elif isinstance(found, dict):
         for one in found.values():
             yield from tensors(one)
-    elif isinstance(found, tuple):
+    elif isinstance(found, tuple | measure.LimitTest):
         for one in found:
             yield from tensors(one)
 

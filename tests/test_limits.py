@@ -104,26 +104,50 @@ def test_where_the_two_tests_disagree():
     """The cosine test takes the last state for the limit; the period test does not."""
     # Along a straight line the directions of late states are all alike.
     for name in ("linear", "logarithmic"):
-        assert measure.limit_by_cosine(SEQUENCES[name][0]) == FIXED_POINT
+        assert measure.limit_by_cosine(SEQUENCES[name][0]).limit == FIXED_POINT
         assert measure.limit_by_period(SEQUENCES[name][0]).limit == SLIDER
     # The points of a small orbit are all near each other.
     small = 8 * direction(0) + orbit(4) / 4
-    assert measure.limit_by_cosine(small) == FIXED_POINT
+    assert measure.limit_by_cosine(small).limit == FIXED_POINT
     assert measure.limit_by_period(small).period == 4
     # An irrational turn never comes back exactly, and often nearly.
     turn = SEQUENCES["irrational turn"][0]
-    assert measure.limit_by_cosine(turn) == ORBIT
+    assert measure.limit_by_cosine(turn).limit == ORBIT
     assert measure.limit_by_period(turn).limit == UNKNOWN
+
+
+@pytest.mark.parametrize("period", [2, 3, 8, 16])
+@pytest.mark.parametrize("degrees", [2, 6, 25, 60])
+def test_the_cosine_test_says_that_it_cannot_tell_a_small_orbit_from_rest(period, degrees):
+    """A circle on the sphere, of which no two points are more than twice `degrees` apart."""
+    turn = 2 * math.pi * time() / period
+    circle = torch.cat((turn.cos(), turn.sin(), torch.zeros(LOOPS, WIDTH - 2)), 1)
+    circle[:, 2] = 1 / math.tan(math.radians(degrees))
+    by_cosine, by_period = measure.limit_by_cosine(circle), measure.limit_by_period(circle)
+    assert type(by_cosine) is type(by_period) is measure.LimitTest
+    assert (by_period.limit, by_period.period) == (ORBIT, period)
+    assert by_cosine.limit == (FIXED_POINT if degrees < 9 else ORBIT)
+    assert by_cosine.period == 0  # and no claim of rest
+
+
+def test_a_test_is_taken_apart_like_its_labels():
+    names = ["geometric 0.9", "orbit of 5", "linear"]
+    found = measure.limit_by_period(torch.stack([SEQUENCES[name][0] for name in names], dim=1))
+    limit, period = found
+    assert (limit.tolist(), period.tolist()) == ([1, 2, 3], [1, 5, 0])
+    turning = found[found.limit == ORBIT]
+    assert (turning.item(), turning.period.item()) == (ORBIT, 5)
+    assert measure.limit_shares(found) == measure.limit_shares(limit)
 
 
 def test_tokens_and_layers_are_labelled_at_once():
     names = ["geometric 0.9", "orbit of 5", "linear", "noise", "orbit of 2", "all zeros"]
     grid = torch.stack([SEQUENCES[name][0] for name in names], dim=1).unflatten(1, (2, 3))
-    for test in (measure.limit_by_cosine, lambda s: measure.limit_by_period(s).limit):
-        together = test(grid)
+    for test in (measure.limit_by_cosine, measure.limit_by_period):
+        together = test(grid).limit
         assert together.shape == (2, 3)
         for label, name in zip(together.flatten(), names, strict=True):
-            assert label == test(SEQUENCES[name][0])
+            assert label == test(SEQUENCES[name][0]).limit
     assert measure.limit_by_period(grid).period.tolist() == [[1, 5, 0], [0, 2, 1]]
 
 
@@ -134,8 +158,8 @@ def test_labels_do_not_depend_on_scale_or_axes():
         for other in (1e-6 * states, 1e6 * states, states @ turn, states.double()):
             found = measure.limit_by_period(other)
             assert (found.limit, found.period) == (limit, period)
-            same = measure.limit_by_cosine(states)
-            assert measure.limit_by_cosine(other) == same
+            same = measure.limit_by_cosine(states).limit
+            assert measure.limit_by_cosine(other).limit == same
 
 
 def test_half_precision_states_are_compared_in_float32():
@@ -175,7 +199,7 @@ def test_short_runs_are_refused(test):
 def test_labels_of_states_that_a_gradient_runs_through():
     states = orbit(5).requires_grad_()
     assert measure.limit_by_period(states).period == 5
-    assert measure.limit_by_cosine(states) == ORBIT
+    assert measure.limit_by_cosine(states).limit == ORBIT
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' memory figures")

@@ -1,12 +1,14 @@
 """Where does a token's state go in the end: to a fixed point, around an orbit, or away for good?
 
 Both tests take states [loop, ..., width] and label everything in between at once, so one call
-serves every token of every layer. They are heuristics on a run that ends: a label says what the
-last loops look like at a given tolerance, and rates depend on the thresholds.
+serves every token of every layer; both return a `LimitTest`. They are heuristics on a run that
+ends: a label says what the last loops look like at a given tolerance, and rates depend on the
+thresholds.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from looplab.measure.shapes import check_states, precise
 
 __all__ = [
     "Limit",
-    "PeriodTest",
+    "LimitTest",
     "limit_by_cosine",
     "limit_by_period",
     "limit_shares",
@@ -38,7 +40,32 @@ LASTING = 0.55
 STRAIGHT = 0.5  # net way over length of path; half a circle has 0.64, a random walk of 64 steps 0.1
 
 
-def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class LimitTest:
+    """What a test found, each [...]; `limit, period = test`, and test[some] is that of some tokens.
+
+    >>> found = limit_by_period(torch.ones(16, 3, 8))
+    >>> found[:2], found[0].item()
+    (LimitTest(limit=tensor([1, 1]), period=tensor([1, 1])), 1)
+    """
+
+    limit: Tensor  # a value of Limit
+    # Loops until the state is back, 1 at a fixed point; 0 where the test does not know: for a
+    # slider, for unknown, and always by cosine
+    period: Tensor
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.limit, self.period))
+
+    def __getitem__(self, index) -> "LimitTest":
+        return LimitTest(self.limit[index], self.period[index])
+
+    def item(self) -> int:
+        """The label of the only one."""
+        return self.limit.item()
+
+
+def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9) -> LimitTest:
     """Label each limit by the cosine of every state to the last one: [loop, ..., width] -> [...].
 
     The thresholds are the paper's and meant for 128 loops; its pseudo-code is not public, so the
@@ -51,16 +78,17 @@ def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9)
                      at least `share` of the steps
         unknown      anything else, NaN included
 
-    The last state is its own neighbour, and only directions count: a slider that moves slowly or
-    straight away from the origin looks like a late fixed point, and so does an orbit whose points
-    are within the tolerance of each other; see `limit_by_period`. Raises ValueError for fewer than
-    16 loops.
+    "Fixed point" so means "stays within the tolerance", and the period is 0, not known, even there:
+    an orbit of any period whose points are within the tolerance of each other gets that label (an
+    angle of 18 degrees at 0.05), and so does a slider that moves slowly or straight away from the
+    origin, because the last state is its own neighbour and only directions count. Whether a state
+    rests is asked of `limit_by_period`. Raises ValueError for fewer than 16 loops.
 
     Source: after Algorithm 1 of arXiv 2604.11791, appendix C (claim C9).
 
     >>> loop = torch.arange(128.0)[:, None]
     >>> limit_by_cosine(torch.cat((torch.ones(128, 1), 0.8**loop), dim=1))
-    tensor(1)
+    LimitTest(limit=tensor(1), period=tensor(0))
     """
     _check(states)
     cosine = cosine_to_limit(precise(states))[len(states) // 2 :]
@@ -70,17 +98,12 @@ def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9)
     rising = (cosine[1:] > cosine[:-1]).double().mean(0)
     stayed = departures == 0
     settled = near_share >= share
-    return _label(stayed & settled, departures >= 2, stayed & ~settled & (rising >= share))
+    slides = stayed & ~settled & (rising >= share)
+    limit = _label(stayed & settled, departures >= 2, slides)
+    return LimitTest(limit, torch.zeros_like(limit))
 
 
-class PeriodTest(NamedTuple):
-    """What `limit_by_period` found, each [...]."""
-
-    limit: Tensor  # a value of Limit
-    period: Tensor  # loops until the state is back: 1 at a fixed point, 0 for slider and unknown
-
-
-def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
+def limit_by_period(states: Tensor, tolerance: float = 0.01) -> LimitTest:
     """Label each limit by comparing states a lag of k loops apart: [loop, ..., width] -> [...].
 
     No single state serves as reference. The lags are 1 to a quarter of the run, each compared at
@@ -101,7 +124,7 @@ def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
 
     >>> turn = torch.arange(64) * (2 * torch.pi / 5)
     >>> limit_by_period(torch.stack((turn.cos(), turn.sin()), dim=-1))
-    PeriodTest(limit=tensor(2), period=tensor(5))
+    LimitTest(limit=tensor(2), period=tensor(5))
     """
     _check(states)
     quarter = len(states) // 4
@@ -129,15 +152,16 @@ def limit_by_period(states: Tensor, tolerance: float = 0.01) -> PeriodTest:
 
     limit = _label(spread <= tolerance, back.any(0) & lasting, straight & lasting)
     period = torch.where(limit == Limit.ORBIT, period, (limit == Limit.FIXED_POINT).long())
-    return PeriodTest(limit, period)
+    return LimitTest(limit, period)
 
 
-def limit_shares(limit: Tensor) -> dict[str, float]:
-    """Share of each label among all tokens of `limit`, of any shape.
+def limit_shares(limit: Tensor | LimitTest) -> dict[str, float]:
+    """Share of each label among all tokens of `limit`, labels of any shape or what a test found.
 
     >>> limit_shares(torch.tensor([1, 1, 1, 2]))
     {'unknown': 0.0, 'fixed point': 0.75, 'orbit': 0.25, 'slider': 0.0}
     """
+    limit = limit.limit if isinstance(limit, LimitTest) else limit
     shares = limit.flatten().bincount(minlength=len(Limit)).double() / limit.numel()
     return {kind.name.lower().replace("_", " "): shares[kind].item() for kind in Limit}
 
