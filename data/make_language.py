@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from looplab import LoopedConfig, LoopedTransformer, train
-from looplab.tasks import Batch
 
 DATA = Path(__file__).parent
 LENGTH = 128  # tokens of a piece of text
@@ -61,18 +60,6 @@ def recipe(loops, seed: int) -> train.Recipe:
     )
 
 
-def pieces(tokens: torch.Tensor):
-    """A task: pieces of the text from anywhere, each token to be followed by the next."""
-
-    def english(batch: int, generator: torch.Generator) -> Batch:
-        first = torch.randint(0, len(tokens) - LENGTH, (batch,), generator=generator)
-        text = tokens[first[:, None] + torch.arange(LENGTH + 1)].long()
-        nowhere = torch.full((batch, LENGTH), -1)
-        return Batch(text[:, :-1].contiguous(), text[:, 1:].contiguous(), nowhere)
-
-    return english
-
-
 @torch.inference_mode()
 def held_loss(model: LoopedTransformer, tokens: torch.Tensor, pieces: int = 128) -> dict:
     """Nats per token on held-out text after each number of loops; mean and error of the mean."""
@@ -105,7 +92,7 @@ def main(folder: str, *names: str):
         begun = time.perf_counter()
         history = train.fit(
             model,
-            pieces(text["train"]),
+            train.text_pieces(text["train"], LENGTH),
             recipe(loops, int(seed)),
             checkpoint=out / f"{name}.run",
             progress=False,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.testing import assert_close
 
 from looplab import LoopedConfig, LoopedTransformer, tasks
-from looplab.train import PoissonLogNormalLoops, Recipe, UniformLoops, accuracy_table, fit
+from looplab.train import (
+    PoissonLogNormalLoops,
+    Recipe,
+    UniformLoops,
+    accuracy_table,
+    fit,
+    telling,
+    text_pieces,
+)
 
 SMALL = LoopedConfig(
     vocab=4, fields=2, width=16, heads=2, attention="full", position="none", injection="concat"
@@ -396,6 +405,173 @@ def test_training_where_float64_is_the_default():
     assert history.steps == 3 and {w.dtype for w in model.parameters()} == {torch.float64}
 
 
+@pytest.mark.parametrize("settings", [{}, {"penalty": 0.3}, {"loss_on": "all"}], ids=str)
+@pytest.mark.parametrize("accumulate", [2, 3, 8])
+def test_a_batch_in_parts_has_the_loss_and_gradient_of_the_whole(accumulate, settings):
+    batch = ROOTS(8, torch.Generator().manual_seed(3))
+    targets = batch.targets.clone()
+    targets[0, 1:], targets[5] = -100, -100  # the parts have not equally many
+    found, recipe = {}, replace(ONE, **settings)
+
+    def task(*_):
+        return batch._replace(targets=targets)
+
+    for parts in (1, accumulate):
+        model, sizes, gradients = build().double(), [], {}
+        model.register_forward_pre_hook(lambda m, given, sizes=sizes: sizes.append(len(given[0])))
+        for name, value in model.named_parameters():  # the last call has the sum of all parts
+            value.register_post_accumulate_grad_hook(
+                lambda value, name=name, kept=gradients: kept.update({name: value.grad.clone()})
+            )
+        loss = train(model, recipe, task, accumulate=parts).loss[0]
+        found[parts] = loss, gradients
+        assert max(sizes) == -(-8 // parts) and sum(sizes) == 8
+    (loss, wanted), (loss_in_parts, gradients) = found.values()
+    assert loss_in_parts == pytest.approx(loss, rel=1e-8)  # the penalty is a float32
+    for name, value in wanted.items():
+        assert_close(gradients[name], value, rtol=1e-6, atol=1e-8)
+
+
+def test_a_batch_in_parts_without_any_target_is_named():
+    def task(*_):
+        return one_batch()[0]._replace(targets=NONE)
+
+    with pytest.raises(ValueError, match="every target is -100"):
+        train(build(), ONE, task, accumulate=2)
+
+
+def held_out(model, step):
+    assert not model.training and not torch.is_grad_enabled()
+    return {"weight": model.head.weight.abs().mean()}
+
+
+def test_evaluations_come_every_so_often_and_change_nothing(tmp_path):
+    plain, watched, file = build(), build(), tmp_path / "run.safetensors"
+    calls = []
+
+    def look(model, step):
+        calls.append(step)
+        return held_out(model, step) if step != 60 else None
+
+    straight = train(plain, SHORT)
+    history = train(watched, SHORT, checkpoint=file, evaluate=look, every=30)
+    assert calls == [30, 60, 80]
+    assert [one["step"] for one in history.evaluations] == [30, 80]
+    assert history.evaluations[1]["weight"] == pytest.approx(plain.head.weight.abs().mean().item())
+    assert history.loss == straight.loss and same(weights(watched), weights(plain))
+    assert watched.training
+    again = train(build(), SHORT, checkpoint=file, evaluate=look, every=30)
+    assert calls == [30, 60, 80] and again.evaluations == history.evaluations
+
+
+@pytest.mark.parametrize("said", [3.5, {"loss": "low"}, {"loss": torch.ones(2)}], ids=str)
+def test_an_evaluation_that_is_no_dict_of_numbers_is_named(said):
+    with pytest.raises(TypeError, match="evaluate returned.*a dict of numbers"):
+        train(build(), SHORT, evaluate=lambda model, step: said, every=2)
+
+
+def test_a_run_ends_when_its_time_is_up_and_goes_on_with_the_same_command(tmp_path):
+    whole, parts, file = build(start="normal"), build(start="normal"), tmp_path / "run.safetensors"
+    options = {"evaluate": held_out, "every": 7}
+    straight = train(whole, SHORT, **options)
+    first = train(parts, SHORT, checkpoint=file, seconds=1e-9, **options)
+    assert (first.steps, first.interrupted) == (1, False)
+    last = train(build(start="normal"), SHORT, checkpoint=file, seconds=1e-9, **options)
+    assert last.steps == 2
+    back = build(start="normal")
+    last = train(back, SHORT, checkpoint=file, seconds=1e9, **options)
+    assert (last.steps, last.loss) == (80, straight.loss)
+    assert last.evaluations == straight.evaluations
+    assert same(weights(back), weights(whole))
+
+
+def test_a_checkpoint_from_before_there_were_evaluations_is_resumed(tmp_path):
+    file, short = tmp_path / "run.safetensors", replace(SHORT, steps=2)
+    train(build(), short, checkpoint=file)
+    with safe_open(file, "pt") as old:
+        header = old.metadata()
+    header.pop("evaluations")
+    save_file(load_file(file), file, header)
+    assert train(build(), short, checkpoint=file).evaluations == []
+
+
+def test_without_a_bar_a_long_run_tells_lines(capsys, monkeypatch):
+    train(build(), SHORT)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(telling, "SAY_SECONDS", 0.0)
+    train(build(), SHORT, evaluate=held_out, every=40, seconds=1e9)
+    out, lines = capsys.readouterr()
+    assert out == "" and "step 40: weight 0." in lines
+    assert "step 80 of 80, loss " in lines and " tokens/s, 0.0 minutes left" in lines
+    train(build(), SHORT, seconds=1e-9)
+    assert "Its time is up after 1 of 80 steps" in capsys.readouterr().err
+
+
+def test_the_bar_tells_tokens_a_second(capsys):
+    train(build(), SHORT, progress=True)
+    assert "tokens/s" in capsys.readouterr().err
+
+
+TEXT = torch.arange(500) * 7 % 256
+
+
+def text_as(kind, tmp_path):
+    """The same text as people have it."""
+    if kind == "array":
+        return TEXT.numpy().astype("uint16")
+    if kind == "npy":
+        np.save(tmp_path / "text.npy", TEXT.numpy().astype("uint16"))
+        return tmp_path / "text.npy"
+    if kind == "safetensors":
+        save_file({"train": TEXT.short(), "held": TEXT[:50]}, tmp_path / "text.safetensors")
+        return str(tmp_path / "text.safetensors")
+    return TEXT
+
+
+@pytest.mark.parametrize("kind", ["tensor", "array", "npy", "safetensors"])
+def test_pieces_of_a_text_come_from_anywhere_in_it(kind, tmp_path):
+    task = text_pieces(text_as(kind, tmp_path), 6, "train" if kind == "safetensors" else None)
+    drawn = task(4000, torch.Generator().manual_seed(0))
+    assert {tensor.dtype for tensor in drawn} == {torch.long}
+    assert torch.equal((drawn.tokens + 7) % 256, drawn.targets)
+    assert drawn.tokens.shape == (4000, 6) and (drawn.difficulty == -1).all()
+    firsts = {piece[0] for piece in drawn.tokens.tolist()}
+    assert len(firsts) > 250
+    assert torch.equal(
+        drawn.tokens, text_pieces(TEXT, 6)(4000, torch.Generator().manual_seed(0))[0]
+    )
+    ends = text_pieces(TEXT[:8], 7)(9, torch.Generator().manual_seed(0))
+    assert (ends.tokens == TEXT[:7]).all() and (ends.targets == TEXT[1:8]).all()
+
+
+def test_a_language_model_is_trained_on_pieces_of_a_file(tmp_path):
+    task = text_pieces(text_as("npy", tmp_path), 6)
+    torch.manual_seed(0)
+    model = LoopedTransformer(LoopedConfig(vocab=256, width=16, heads=2, loops=2))
+    history = train(model, Recipe(steps=60, batch=8, loops=2, lr=1e-2), task, accumulate=2)
+    assert sum(history.loss[-5:]) < 0.8 * sum(history.loss[:5])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((TEXT[:6], 6), "a text of 6 tokens has no piece of length=6"),
+        ((TEXT[None], 6), r"shape \(1, 500\) and dtype int64: expected one text"),
+        ((TEXT / 2, 6), "dtype float32"),
+        ((TEXT, 0), "length"),
+        (("text.txt", 6), r"the file text.txt: expected .npy or .safetensors"),
+        (("text.safetensors", 6), "has held, train: say which one with name="),
+        (("torn.npy", 6), "torn.npy is no readable .npy file"),
+    ],
+)
+def test_what_is_no_text_is_named(given, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text_as("safetensors", tmp_path)
+    (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ValueError, match=says):
+        text_pieces(*given)
+
+
 def test_a_token_without_a_target_has_no_say():
     batch, _ = one_batch()
     half = batch.targets.clone()
@@ -618,6 +794,10 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_weights():
             lambda: train(build(), ONE, lambda *_: one_batch()[0]._replace(targets=NONE / 2)),
             r"targets have dtype torch.float32",
         ),
+        (lambda: train(build(), ONE, accumulate=9), "accumulate=9: a batch of 8"),
+        (lambda: train(build(), ONE, accumulate=0), "accumulate"),
+        (lambda: train(build(), ONE, every=0), "every"),
+        (lambda: train(build(), ONE, seconds=0), "seconds=0: expected a number above zero"),
         (lambda: accuracy_table(build(), one_batch()[0], 0), "loops is 0; it must be at least 1"),
         (
             lambda: accuracy_table(build(tied=False, loops=3), one_batch()[0], 4),

@@ -3,6 +3,7 @@
 from looplab.train.fitting import History, fit
 from looplab.train.recipe import PoissonLogNormalLoops, Recipe, UniformLoops
 from looplab.train.table import AccuracyTable, accuracy_table
+from looplab.train.text import text_pieces
 
 __all__ = [
     "AccuracyTable",
@@ -12,4 +13,5 @@ __all__ = [
     "UniformLoops",
     "accuracy_table",
     "fit",
+    "text_pieces",
 ]

@@ -3,21 +3,25 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from looplab.basics.threads import faster_threads, use_threads
+from looplab.basics.whole import whole_number
 from looplab.model import LoopedTransformer
 from looplab.tasks import Batch, Task
 from looplab.tasks.batch import check_drawn
 from looplab.train import saving
 from looplab.train.draws import Seeds, drawn_batches
+from looplab.train.evaluating import Evaluate, Evaluations
 from looplab.train.interrupt import stop_on_interrupt
 from looplab.train.recipe import Recipe
-from looplab.train.step import NO_TARGET, Progress, batch_loss, train_step
+from looplab.train.step import NO_TARGET, Progress, batch_loss, parts_of, train_step
+from looplab.train.telling import Teller, telling
 
 SAVE_SECONDS = 30.0  # a checkpoint is written this often, at the end, and on an interrupt
 
@@ -33,6 +37,7 @@ class History:
     interrupted: bool
     device: str
     threads: int
+    evaluations: list[dict] = field(default_factory=list)  # {"step": ..., and what was found}
 
 
 def fit(
@@ -43,6 +48,11 @@ def fit(
     progress: bool = True,
     device: str | None = None,
     threads: int | None = None,
+    *,
+    accumulate: int = 1,
+    evaluate: Evaluate | None = None,
+    every: int = 100,
+    seconds: float | None = None,
 ) -> History:
     """Train a model in place, on a GPU when there is one; it returns to the device it came from.
 
@@ -52,7 +62,15 @@ def fit(
         recipe now has more steps, at the learning rates of that longer recipe. A run is known by
         its start weights, its recipe and its first batch: build the model as it was built then.
     device: None for the GPU when there is one (bfloat16 where the GPU has it), else the CPU.
+    progress: a bar with loss, tokens a second and time left; without one a long run writes a line
+        to stderr every half minute.
     threads: CPU threads; None to time a step with one and with all, and keep the faster.
+    accumulate: run each batch in so many parts, to save memory; loss and gradient are the whole's.
+    evaluate: function (model, step) -> None or a dict of numbers, called with the model in eval
+        mode and without gradients every `every` steps and after the last; what it returns is
+        written out, and kept in the history and the checkpoint.
+    seconds: end this call after the step in which so much time has passed; called again with the
+        same checkpoint, it goes on.
 
     An interrupt (Ctrl-C, or the stop button) ends training after the step in hand; the model
     keeps what it has learned. Same recipe, same threads and same start weights: same result.
@@ -74,7 +92,11 @@ def fit(
         >>> train.fit(model, task, recipe, progress=False).steps
         3
     """
-    seeds = Seeds(recipe)
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"seconds={seconds!r}: expected a number above zero, or None")
+    if whole_number("accumulate", accumulate, 1) > recipe.batch:
+        raise ValueError(f"accumulate={accumulate}: a batch of {recipe.batch} has no more parts")
+    looks, seeds = Evaluations(evaluate, every, recipe.steps), Seeds(recipe)
     path = None if checkpoint is None else Path(checkpoint).expanduser()
     _check_model(model)
     _check_loops(model, recipe, seeds.loops)
@@ -86,7 +108,7 @@ def fit(
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        past, run = saving.Saved(0, [], [], 0.0, 0), {}
+        past, run = saving.Saved(0, [], [], 0.0, 0, []), {}
         drawn: Iterator[Batch] | None = None
         if path is not None and path.exists():
             past, run = saving.restore(
@@ -98,13 +120,14 @@ def fit(
         if past.threads:  # the number of threads changes the last bits, so a resumed run keeps it
             threads = past.threads
         elif threads is None:
-            threads = _best_threads(model, task, recipe, seeds)
+            threads = _best_threads(model, task, recipe, seeds, accumulate)
+        looks.found += past.evaluations
         done, begun = Progress(list(past.loss)), time.perf_counter()
 
         def reached() -> saving.Saved:
-            seconds = past.seconds + time.perf_counter() - begun
+            spent = past.seconds + time.perf_counter() - begun
             loops = past.loops + seeds.loops[past.step : done.step]
-            return saving.Saved(done.step, done.loss, loops, seconds, threads)
+            return saving.Saved(done.step, done.loss, loops, spent, threads, looks.found)
 
         def save() -> None:
             if path is not None:
@@ -115,43 +138,55 @@ def fit(
         with use_threads(threads):
             if drawn is None:
                 drawn = drawn_batches(task, recipe, seeds, done.step)
-            interrupted = _take_steps(model, optimizer, drawn, recipe, seeds, done, save, progress)
+            with telling(recipe.steps, done.step, progress) as teller:
+
+                def after() -> bool:
+                    if found := looks.after(model, done.step):
+                        teller.say(found)
+                    return seconds is None or time.perf_counter() - begun < seconds
+
+                take = partial(train_step, model, optimizer, accumulate=accumulate)
+                interrupted = _take_steps(
+                    model, take, drawn, recipe, seeds, done, save, after, teller
+                )
         optimizer.zero_grad()
         now = reached()
-    return History(now.step, now.loss, now.loops, now.seconds, interrupted, str(where), threads)
+    return History(
+        now.step, now.loss, now.loops, now.seconds, interrupted, str(where), threads, looks.found
+    )
 
 
 def _take_steps(
     model: LoopedTransformer,
-    optimizer: torch.optim.Optimizer,
+    take: Callable[..., None],
     drawn: Iterator[Batch],
     recipe: Recipe,
     seeds: Seeds,
     done: Progress,
     save: Callable[[], None],
-    shown: bool,
+    after: Callable[[], bool],
+    teller: Teller,
 ) -> bool:
     """Train from where `done` is to the end or to an interrupt; returns whether there was one.
 
-    Saves now and then, and at the end.
+    `take` takes a step; `after` it says whether to go on. Saves now and then, and at the end.
     """
-    first, saved_at, interrupted = done.step, time.perf_counter(), False
+    first, saved_at, interrupted, going = done.step, time.perf_counter(), False, True
     where = model.head.weight.device
     generator = torch.Generator(where)
-    with stop_on_interrupt() as stop, _progress_bar(recipe.steps, first, shown) as bar:
+    with stop_on_interrupt() as stop:
         try:
             for batch in drawn:
-                if stop:
+                if stop or not going:
                     break
                 if done.step == first:
                     _check_batch(model, batch)
                 batch = Batch(*(_usable(tensor, where) for tensor in batch))
                 generator.manual_seed(seeds.noise[done.step])
                 loops = seeds.loops[done.step]
-                train_step(model, optimizer, batch, recipe, loops, generator, done)
-                bar.update()
-                if done.step % 10 == 0:
-                    bar.set_postfix_str(f"loss {done.loss[-1]:.3f}", refresh=False)
+                take(batch, recipe, loops, generator, done)
+                teller.step(done, batch.tokens.shape[0] * batch.tokens.shape[1])
+                going = after()
                 if time.perf_counter() - saved_at > SAVE_SECONDS:
                     save()
                     saved_at = time.perf_counter()
@@ -161,8 +196,8 @@ def _take_steps(
         interrupted = interrupted or bool(stop)
         if not done.torn and done.step > first:
             save()
-        if interrupted and shown:
-            bar.write(f"Stopped after {done.step} of {recipe.steps} steps; the model keeps them.")
+        early = done.step < recipe.steps
+        teller.end(done, "Stopped" if interrupted else "Its time is up" if early else None)
     return interrupted
 
 
@@ -191,7 +226,9 @@ def _usable(tensor: torch.Tensor, where: torch.device) -> torch.Tensor:
     return tensor.to(where).clone() if tensor.is_inference() else tensor.to(where)
 
 
-def _best_threads(model: LoopedTransformer, task: Task, recipe: Recipe, seeds: Seeds) -> int:
+def _best_threads(
+    model: LoopedTransformer, task: Task, recipe: Recipe, seeds: Seeds, accumulate: int
+) -> int:
     """Threads that run the first step faster; changes neither weights nor random state."""
     if model.head.weight.device.type != "cpu":
         return torch.get_num_threads()
@@ -199,6 +236,7 @@ def _best_threads(model: LoopedTransformer, task: Task, recipe: Recipe, seeds: S
     batch = check_drawn(drawn, recipe.batch)
     _check_batch(model, batch)
     batch = Batch(*(_usable(tensor, model.device) for tensor in batch))
+    batch = parts_of(batch, accumulate)[0]
 
     def work() -> None:
         noise = torch.Generator().manual_seed(0)
@@ -256,9 +294,3 @@ def _check_batch(model: LoopedTransformer, batch: Batch) -> None:
             f"targets run from {low} to {high}, but the model has classes 0 to {classes - 1}: "
             f"build it with LoopedConfig(classes={high + 1}, ...)"
         )
-
-
-def _progress_bar(steps: int, first: int, shown: bool):
-    from tqdm.auto import tqdm  # not at import time: it looks for a notebook
-
-    return tqdm(total=steps, initial=first, disable=not shown, unit="step", mininterval=0.2)

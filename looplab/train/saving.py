@@ -37,6 +37,7 @@ class Saved(NamedTuple):
     loops: list[int]
     seconds: float
     threads: int
+    evaluations: list[dict]
 
 
 def identity(model: LoopedTransformer, task, recipe: Recipe, first: Batch) -> dict:
@@ -95,6 +96,7 @@ def save(path: Path, run: dict, model: LoopedTransformer, optimizer, saved: Save
     tensors["history.loss"] = torch.tensor(saved.loss, dtype=torch.float64)
     tensors["history.loops"] = torch.tensor(saved.loops, dtype=torch.long)
     header = {**run, "step": saved.step, "seconds": saved.seconds, "threads": saved.threads}
+    header["evaluations"] = saved.evaluations
     header = {key: json.dumps(value) for key, value in header.items()}
     write_tensors(path, tensors, {"format": FORMAT, "torch": torch.__version__, **header})
 
@@ -129,6 +131,7 @@ def restore(
             tensors["history.loops"].tolist(),
             there.pop("seconds"),
             there.pop("threads"),
+            json.loads(header.get("evaluations", "[]")),  # older checkpoints have none
         )
         # A checkpoint from before a setting was there was made with what is its default now.
         for part, kind in {"config": LoopedConfig, "recipe": Recipe}.items():

@@ -35,11 +35,13 @@ def train_step(
     loops: int,
     generator: torch.Generator,
     progress: Progress,
+    accumulate: int = 1,
 ) -> None:
     """Take the step after those of `progress`, and add its loss there.
 
-    `generator` draws the state at loop 0. Raises, before the weights are touched, ValueError for a
-    batch without a target, and FloatingPointError when the loss or its gradient stops being a
+    `generator` draws the state at loop 0. The batch is run in as many parts as `accumulate` says;
+    loss and gradient are those of the whole. Raises, before the weights are touched, ValueError for
+    a batch without a target, and FloatingPointError when the loss or its gradient stops being a
     number.
 
     >>> from looplab import LoopedConfig, tasks
@@ -50,9 +52,12 @@ def train_step(
     >>> progress.step
     1
     """
-    loss = batch_loss(model, batch, recipe, loops, generator)
     optimizer.zero_grad()
-    loss.backward()
+    loss = torch.zeros((), device=batch.tokens.device)
+    for part in parts_of(batch, accumulate):
+        of_part = batch_loss(model, part, recipe, loops, generator, batch)
+        of_part.backward()
+        loss = loss + of_part.detach()
     size = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     if not (loss.isfinite() and size.isfinite()):
         if not (batch.targets != NO_TARGET).any():
@@ -71,10 +76,28 @@ def train_step(
     progress.torn = False
 
 
+def parts_of(batch: Batch, count: int) -> list[Batch]:
+    """The items of a batch in `count` parts, or fewer where there are not as many.
+
+    >>> items = torch.zeros(5, 2)
+    >>> [len(part.tokens) for part in parts_of(Batch(items, items, items), 2)]
+    [3, 2]
+    """
+    size = -(-len(batch.tokens) // count)
+    return [Batch(*part) for part in zip(*(whole.split(size) for whole in batch), strict=True)]
+
+
 def batch_loss(
-    model: LoopedTransformer, batch: Batch, recipe: Recipe, loops: int, generator: torch.Generator
+    model: LoopedTransformer,
+    batch: Batch,
+    recipe: Recipe,
+    loops: int,
+    generator: torch.Generator,
+    whole: Batch | None = None,
 ) -> Tensor:
     """Cross-entropy over all tokens with a target, of the last loop or of all, plus the penalty.
+
+    Where the batch is a part of a `whole` one, its share of that one's loss.
 
     >>> from looplab import LoopedConfig, tasks
     >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
@@ -101,6 +124,12 @@ def batch_loss(
     targets = batch.targets.long().expand(logits.shape[:-1])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=NO_TARGET)
+    share = 1.0
+    if whole is not None and len(batch.tokens) < len(whole.tokens):
+        share = len(batch.tokens) / len(whole.tokens)
+        told = [int((one.targets != NO_TARGET).sum()) for one in (batch, whole)]
+        if told[1]:  # else it stays no number
+            loss = loss * (told[0] / told[1]) if told[0] else 0 * logits.sum()
     if recipe.penalty > 0 and loops > 1:
-        loss = loss + recipe.penalty * relative_step(out.loop_states[-2:].float()).mean()
+        loss = loss + share * recipe.penalty * relative_step(out.loop_states[-2:].float()).mean()
     return loss
