@@ -388,17 +388,19 @@ def orbits(paths: Mapping[str, Tensor], last: int = 48):
             end = torch.as_tensor(numbers(path[-last:])).double()
             centred = end - end.mean(0)
             points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
+            reach = max(float(np.abs(points).max()), 1e-12)
+            seen = np.unique((points / reach / 0.02).round(), axis=0)
             panel.plot(*points.T, color="0.7", linewidth=0.8)
             look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 6}
             look |= {"markeredgecolor": "white", "markeredgewidth": 0.5}
+            if len(seen) > 100:  # so many would hide one another, and the curve they lie on
+                look |= {"markersize": 3, "markeredgewidth": 0}
             panel.plot(*points.T, linestyle="", **look)
             ring = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": "black"}
             panel.plot(*points[-1], "o", **ring)  # the last loop
             panel.set(xticks=[], yticks=[], title=name)
             panel.margins(0.15)
             panel.set_aspect("equal", adjustable="datalim")
-            reach = max(float(np.abs(points).max()), 1e-12)
-            seen = np.unique((points / reach / 0.02).round(), axis=0)
             told.append(f"{name} visits about {len(seen)} places")
             data[name] = points
     alt = f"The last {last} loops of {len(paths)} paths, each in its own plane: "
