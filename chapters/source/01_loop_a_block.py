@@ -518,13 +518,14 @@ for told, share, fan_in in (
 
 # %% [markdown] id="gradient-text"
 # **Measured here:**<!-- by gradient-measure, gradient-seeds --> the sum agrees to rounding. How
-# much each pass counts is not a law of loops. In three untrained models with the half-half mix the
-# last pass weighs most, and each pass before it about half as much. Keeping only the last few
-# passes' gradients then loses little, and saves the memory of all the others: you do that in
-# chapter 02. As a control, the same models with a mix that keeps nine tenths of the state: now all
-# passes count, and the sum of the last two has a cosine of 0.85 with the whole. And with the
-# half-half mix, but weights as large as $1/\sqrt{\text{fan-in}}$, it has 0.65 to 0.74. How many
-# passes you need is to be measured, not assumed.
+# much each pass counts is not a law of loops. For this matrix, in three untrained models with the
+# half-half mix, the last pass weighs most, and each pass before it about half as much. Keeping only
+# the last few passes' gradients then hardly turns the sum, and saves the memory of all the others:
+# you do that in chapter 02. As a control, the same models with a mix that keeps nine tenths of the
+# state: now all passes count, and the sum of the last two has a cosine of 0.85 with the whole. And
+# with the half-half mix, but weights as large as $1/\sqrt{\text{fan-in}}$ (the fan-in is the number
+# of inputs that a matrix adds up), it has 0.65 to 0.74. How many passes you need is to be measured,
+# not assumed.
 #
 # ## Why hand the input in again?
 #
@@ -653,11 +654,11 @@ plots.mark(picture, whose("01.5"))
 # rounding is left.
 #
 # Two honest remarks. Not every such stack forgot. Most of those that kept a difference were not at
-# rest after 256 loops; one had come to rest, on different points for the two inputs (see the last
-# lines of the table). It is the lucky one of the argument above. One stack forgot and is not at
-# rest: its two runs still move, but together. And pre-norm stacks without
-# injection did not forget. One reason comes to mind at once: every branch only adds, so the first
-# state stays a term of the sum for ever. So it does, but it is not what keeps the input.
+# rest after 256 loops; one had come to rest, on different points for the two inputs (see the lines
+# *at rest* and *not at rest*). It is the lucky one of the argument above. One stack forgot and is
+# not at rest: its two runs still move, but together. And pre-norm stacks without injection did not
+# forget. One reason comes to mind at once: every branch only adds, so the first state stays a term
+# of the sum for ever. So it does, but it is not what keeps the input.
 #
 # **Measured here:**<!-- by influence-measure --> after 256 loops it has 0.2 % of the state's
 # length, and with it taken away the influence is the same, 0.66. What tells the two runs apart is
@@ -728,7 +729,7 @@ print(f"one answer of twelve at random would be right in {100 / 12:.0f} %")
 # **Measured here.**<!-- by control --> As looplab draws them, the untrained models rest as well,
 # their layers on nearly one point. Drawn with $1/\sqrt{\text{fan-in}}$, their layers stand about as
 # far apart as the hero's. All tokens of one of the three rest, and 92 and 85 % of the others'. None
-# of them knows anything.
+# of them was taught anything.
 #
 # Why do the two draws differ so much? The last column has a suspect, the **output projections**:
 # the two matrices of a layer that write into the state, `out` of the attention and `down` of the
@@ -811,13 +812,16 @@ for name, row in rows.items():
 # cosine is 0.99 in all three draws; with 0.18, between 0.60 and 0.74. Nothing was learned on
 # the way. When somebody shows you layers that stand apart, ask how their weights were drawn.
 #
-# Then what of the hero? **Measured here:**<!-- by control, whose-outputs --> its outputs have 0.07
-# and 0.04, between the third and the fifth line of the table, and yet it stands at 0.67. Two
-# controls look for the reason (printed above). Shuffle the numbers inside its output projections,
-# so that the scale stays and no structure does: it falls back to 0.90. Give its output projections
-# to untrained models: they stand at 0.86 to 0.95. So its tour *is* wider than scale explains, and
-# neither part alone explains it: training fitted the matrices that write to those that read. You
-# only know this because you had the controls.
+# Then what of the hero? **Measured here:**<!-- by control, whose-outputs --> the outputs of its
+# first layer have 0.07 and 0.04, between the third and the fifth line of the table, and yet it
+# stands at 0.64 on these forests. Two controls look for the reason (printed above). Shuffle the
+# numbers inside its output projections, so that the scale stays and no structure does: it falls
+# back to 0.90. Give its output projections to untrained models: they stand at 0.86 to 0.95. So its
+# tour *is* wider than scale explains, and neither part alone explains it. (Our reading: training
+# fitted the matrices that write to those that read.) You only know this because you had the
+# controls. Nor is the scale all of the gap between the two draws: those of $1/\sqrt{\text{fan-in}}$
+# write 0.17 and 0.09 and stand at 0.60 to 0.65, where scale alone needs 0.18 for both.
+
 #
 # A closed tour tells you that a loop has come to rest and that its layers still act. It does not
 # tell you that they do something useful. This is why the twins have a third companion throughout
@@ -965,12 +969,12 @@ picture = plots.lines_by_layer(
 plots.mark(picture, whose("01.6"))
 
 # %% [markdown] id="own-model-text"
-# That is a looped model of 16 thousand weights, and it knows nothing yet.
-# **Measured here**,<!-- by own-model-run --> three draws of looplab's model: each pass makes the
-# step half as long as the one before. This is what the mix does by itself, half state and half
-# input; a block that starts small hardly disturbs it. If yours starts in another way, the figure
-# tells you what it does instead. With a single block there is a single point in a tour, the one
-# behind that block.
+# That is a looped model of 16 thousand weights, and it knows nothing yet. **Measured
+# here**,<!-- by own-model-run --> three draws of the solution's model: each pass makes the step
+# half as long as
+# the one before. This is what the mix does by itself, half state and half input; a block that
+# starts small hardly disturbs it. If yours starts in another way, the figure tells you what it does
+# instead. With a single block there is a single point in a tour, the one behind that block.
 #
 # Keep what you wrote: `from looplab import passport; passport.save()` puts it into one small file.
 # Chapter 02, with this file beside it, trains your model.
@@ -1079,7 +1083,7 @@ plots.lines_by_layer(moving[:96], "step / length of the state", names=list(ends)
 # 3. You double the number of loops in training. What happens to the weights' gradient?
 # <details><summary>Answer</summary>
 # It becomes a sum of twice as many terms. Whether it grows depends on them: where early passes
-# hardly count, as with the half-half mix here, the new terms add little.
+# hardly count, as with the half-half mix and looplab's small weights, the new terms add little.
 # </details>
 #
 # 4. A loop without injection comes to the same point from every start. What does it know about its

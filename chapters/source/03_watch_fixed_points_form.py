@@ -240,8 +240,8 @@ plots.mark(picture, whose("03.1"))
 # **C4, measured here.**<!-- by steps-figure --> The hero's steps shrink at every layer, by nearly
 # the same factor loop after loop, until they reach a floor, in grey. **Reported:** they shrink in
 # all models of the paper (its figure 3). The fourth line is your model. If looplab's stands in, its
-# line has humps: the mean step *grows* again, twice at least. A few nodes leave the place where
-# they stood and settle in another. The table at the end of Build 2 follows them.
+# line has humps: the mean step *grows* again, twice at least. A few nodes come to the place where
+# they settle only then. The table at the end of Build 2 follows them.
 #
 # The floor is not the model's. A float32 number carries about seven digits, so a state computed
 # through three layers flickers in its last digits for ever. Let us see what more digits do, and
@@ -357,7 +357,7 @@ print("nodes whose factor could not be fitted:", unfitted)
 # constant factor steps and distances shrink alike.) So near its end the hero *contracts*: each pass
 # brings the state nearer by a factor below 1. Whether it does so from everywhere, Build 5 asks. By
 # loop 5, half of the nodes are within 1 % of their end. But the slowest node is another matter: in
-# `hero-1` it takes until loop 29, and its factor is twice that of the median.
+# `hero-1` it takes until loop 29, and the slowest factor is twice that of the median.
 #
 # The last columns are about the humps. They are in a few nodes, so the median node's line has none.
 # For a node whose steps grow on the way, one factor is an average over ups and downs: read the
@@ -566,7 +566,8 @@ for name, model in heroes.items():
 # - the same architecture **untrained**, with three draws of random weights, and of it some
 #   variants: with the norms of an ordinary transformer (*pre-norm*); without *injection* (the input
 #   is the state at loop 0 and never comes back); with both of these; and with all matrices *drawn
-#   as in chapter 01*, of which those at the end of a branch come out five to ten times larger;
+#   as in chapter 01*, of which those at the end of a branch come out larger, mostly five to nine
+#   times;
 # - a model with **one layer**, looplab's `root-k1`: pre-norm, started from zeros, untrained and
 #   trained once, without the penalty;
 # - the **unrolled twin**: as many layers as six loops of the hero, each with weights of its own,
@@ -759,16 +760,16 @@ for name, forest in parted.items():
 # in training they end in the same place for every node, in three trainings. From much wilder starts
 # one of the three still does. In the other two there is a forest with a second resting place. Is it
 # out of reach of the starts of training? No: take 400 of those, and in both trainings some end
-# there, 32 and 4 of them. So ten starts that agree say little about one forest: an end that 26 % of
-# the starts come to is missed by all ten once in twenty times. (For $n$ starts that bound is about
-# $3/n$, the *rule of three*.)
+# elsewhere, 32 and 4 of them. So ten starts that agree say little about one forest: an end that
+# 26 % of the starts come to is missed by all ten once in twenty times. (For $n$ starts that bound is
+# about $3/n$, the *rule of three*.)
 #
-# The untrained loops with injection have one end as well, so that needs no training. And without
-# injection? Drawn as in chapter 01, two of three stacks come to rest, in one place from all ten
-# starts. The third is still moving after 256 loops. So injection is not what brings rest, nor the
-# one end. What it buys is an end that depends on the question: without it the start is all that a
-# stack gets to see of the question, and a loop that forgets its start forgets that (chapter 01
-# measures it).
+# From ten starts as in training the untrained loops with injection have one end as well, so that
+# much needs no training. And without injection? Drawn as in chapter 01, two of three stacks come to
+# rest, in one place from all ten starts. The third is still moving after 256 loops. So injection is
+# not what brings rest, nor the one end. What it buys is an end that depends on the question:
+# without it the start is all that a stack gets to see of the question, and a loop that forgets its
+# start forgets that (chapter 01 measures it).
 #
 # ## Build 6: a report on any loop
 #
@@ -904,8 +905,9 @@ for name, model in (heroes | resting).items():
 #
 # ### Two open questions (no check)
 #
-# 1. Why has the hero one end where the one-layer models have several? It was trained from random
-#    starts, they always from zeros. But it has other norms and more layers too. In chapter 02 you
+# 1. Why has the hero nearly always one end where the one-layer models have several? It was trained
+#    from random starts, they always from zeros. But it has other norms and more layers too. In
+#    chapter 02 you
 #    can train your own model from random starts: change one thing, and run this report again.
 # 2. After a dozen loops hardly an answer of the hero changes any more, but its state goes on
 #    settling. Are those loops wasted? For instance, stop at the loop where the answer is right,
@@ -918,8 +920,9 @@ for name, model in (heroes | resting).items():
 #
 # - "Fixed point" in a looped transformer means a **cycle of points**, one per layer. A pass
 #   re-enacts the same tour, so it can re-enact the same *function* on every visit.
-# - Rest needed no training here: the untrained models with injection have it. Training may keep it,
-#   as in the hero, or lose it, as in `root-k1`. What it added to the hero, compared with looplab's
+# - Rest needed no training here: the untrained models with injection have it, as looplab draws
+#   them. Training may keep it, as in the hero, or lose it, as in `root-k1`. What it added to the
+#   hero, compared with looplab's
 #   small draw, is the **tour**: layers that do different things stand on different
 #   points. (Training is not the only way to get one: chapters 01 and 05 draw tours at random.)
 # - A run at rest is not a run that is right, and not one whose end depends on the question alone.

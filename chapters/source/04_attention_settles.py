@@ -663,9 +663,9 @@ for loop in (2, 8, 32, 64, 128):
 # same length, loop after loop, and grows without a sign of an end. (Lengths are those of one
 # token's 64 numbers; percentages are shares of a pattern's own length.) Its patterns change ever
 # less, because the *direction* of something that grows by equal steps turns less and less. But they
-# have not arrived: changes that fall about as slowly as one over the loop prove no rest, as in
-# chapter 03, and the last column shows how much is still to come. So small changes of attention
-# show neither a state at rest nor attention at rest.
+# have not arrived: changes that fall, late in the run, about as slowly as one over the loop prove
+# no rest, as in chapter 03, and the last column shows how much is still to come. So small changes
+# of attention show neither a state at rest nor attention at rest.
 #
 # ## Build 5: what were the changes for?
 #
@@ -807,7 +807,8 @@ for name, model in heroes.items():
 # and five forests in a hundred in the third; layer 2 costs two to five; layer 3 costs ten to
 # sixteen. (With 512 forests a share near 0.9 has a standard error of about one in a hundred, so a
 # difference of one or two may be chance.) The layers divide the work: layer 1 asks *who is my
-# parent?* and hardly has to ask again, and layer 3 changes what it asks. Build 6 shows how.
+# parent?* and hardly has to ask again (in two of three trainings), and layer 3 changes what it
+# asks. Build 6 shows how.
 #
 # Beware of the random forests. On them the frozen hero loses only a few forests in a
 # hundred, and one would write: *the hero does not care*. There, few nodes are deep and a guess is
@@ -917,18 +918,18 @@ print(f"the two heads of a layer differ by at most {most:.2f}, in doublers and h
 # In all three the doubler gives nearly all its weight to the parent in loop 1 and to the
 # grandparent in loop 2, and more than half to the ancestor four up in loop 3. Then the book is
 # left. In loop 4 the ancestor eight up gets 0.2 to 0.3, more than chance: a trace of a fourth
-# doubling. (Only the deepest node has such an ancestor that is not the root.) Two loops later it
-# gets next to nothing, and the root the largest share. So the law of doubling holds for three
-# loops, and in the fourth a part of it.
+# doubling. (Only the deepest node has such an ancestor that is not the root.) The root has the
+# largest share by then, and two loops later the ancestor eight up gets next to nothing. So the law
+# of doubling holds for three loops, and in the fourth a part of it.
 #
 # The hero spreads the distances over its layers. In three trainings layer 1 looks one up, layer 2
-# one and two up, in every loop. The two heads of a layer give nearly the same weights (last line),
-# so layer 2 looks at two distances with each of its heads. Layer 3 begins with near ancestors and
-# turns towards the root; four up it gives 0.1 in every loop, about chance. We see no jump of four
-# in it.
+# one and two up, in every loop. The two heads of a layer give nearly the same weights (last line of
+# all), so layer 2 looks at two distances with each of its heads. Layer 3 begins with near ancestors
+# and turns towards the root; four up it gives 0.1 in every loop, about chance. We see no jump of
+# four in it.
 #
-# And yours? It has the last line. If it was trained as in chapter 02, expect a doubler, though no
-# rule says so.
+# And yours? It has the last row of the table. If it was trained as in chapter 02, expect a doubler,
+# though no rule says so.
 #
 # ### An open question (no check)
 #
@@ -982,8 +983,9 @@ print(f"the two heads of a layer differ by at most {most:.2f}, in doublers and h
 #
 # 5. Why does the doubler lose more by freezing at loop 1 than the hero?
 # <details><summary>Answer</summary>
-# Its one layer has to look twice as far in each of its first loops. The hero's first two layers ask
-# nearly the same in every loop; its third turns from near ancestors to the root.
+# Its one layer has to look twice as far in each of its first loops. The hero's first layer asks
+# nearly the same in every loop, its second keeps near ancestors and drifts a little to the root;
+# its third turns from near ancestors to the root.
 # </details>
 
 # %% [markdown] id="scoreboard-text"
