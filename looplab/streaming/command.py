@@ -3,8 +3,8 @@
     looplab trace MODEL --prompts FILE --loops N --out DIR [--dtype] [--device] [--batch]
     torchrun --nproc-per-node 8 -m looplab trace MODEL ...
 
-MODEL is a checkpoint or a miniature of the course, such as hero or ouro-mini, a folder of a
-released model, or its hub id.
+MODEL is a checkpoint or a miniature of the course, such as hero or ouro-mini, "smollm2", a folder
+or GGUF file of a released model, or its hub id.
 FILE has one prompt per line, {"tokens": [...]}, {"text": "..."} or, for a model that was trained to
 talk, {"messages": [{"role": "user", "content": "..."}, ...]}. Killed or interrupted, the same
 command goes on where it was. Under torchrun each process takes its share of the prompts; they need
@@ -49,6 +49,9 @@ def _run(given: argparse.Namespace) -> None:
     device = _device(given.device)
     model, encode = open_named(given.model, DTYPES[given.dtype], device)
     model.check_loops(given.loops)
+    note = never_looped(model, given.loops)
+    if note and rank == 0:
+        print(f"looplab trace: {note}", file=sys.stderr)
     prompts = read(given.prompts, model, encode)
     work = batches(prompts, given.batch)
     settings = {
@@ -76,7 +79,7 @@ def _run(given: argparse.Namespace) -> None:
             out.save_batch(given.out, number, work[number], _stream(model, work[number], given))
             bar.update(len(work[number]))
     # Whichever process finishes last finds every batch and writes the summary.
-    if out.summarise(given.out, work) is not None:
+    if out.summarise(given.out, work, note) is not None:
         print(f"{len(prompts)} prompts in {given.out}: see summary.json")
 
 
@@ -85,6 +88,25 @@ def _stream(model: LoopedTransformer, batch: Sequence[Prompt], given: argparse.N
     tokens = torch.stack([prompt.tokens for prompt in batch]).to(device)
     most = _free_bytes(device)
     return stream(model, tokens, given.loops, state=start(model, batch), max_bytes=most)
+
+
+def never_looped(model: LoopedTransformer, loops: int) -> str | None:
+    """What to say where more loops than one repeat a whole model that was never looped.
+
+    >>> from looplab import LoopedConfig
+    >>> plain = LoopedTransformer(LoopedConfig(vocab=9, width=16, core=3, loops=1))
+    >>> never_looped(plain, 1), never_looped(plain, 4)[:41]
+    (None, 'this model was never looped, and --loops ')
+    """
+    config = model.config
+    whole = not config.prelude and not config.coda and config.injection == "none"
+    if loops == 1 or config.loops > 1 or not whole:
+        return None
+    return (
+        f"this model was never looped, and --loops {loops} runs all of its {config.core} layers "
+        f"{loops} times over. To loop some of them, trace what zoo.export(zoo.loopify(model, first,"
+        " last, loops), FOLDER, 'looplab') writes"
+    )
 
 
 def start(model: LoopedTransformer, batch: Sequence[Prompt]) -> Tensor | None:
@@ -143,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         "process takes its share of the prompts.",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="hero, ouro-mini, a model's folder, or a hub id"
+        "model", metavar="MODEL", help="hero, ouro-mini, smollm2, a model's folder, or a hub id"
     )
     parser.add_argument(
         "--prompts",

