@@ -309,7 +309,7 @@ print(
 # rest least often at the smallest.
 #
 # And is *degenerate* rest? By rule 3 it is not: not one token of the first row has a direction that
-# stays within 0.01. It turns, and more slowly with every loop. Papers count it as rest, because the
+# stays within 0.01. It still turns. Papers count it as rest, because the
 # relative steps go to zero; we keep it apart, and come back to it.
 
 # %% [markdown] id="c8-text"
@@ -492,9 +492,10 @@ verdict(known_fresh, ("Huginn", "random"), ("Ouro", "random"), few_gains, range(
 # %% [markdown] id="fresh-dice-text"
 # **Measured here.**<!-- by fresh-dice --> Huginn's norms lead again, and by more: 19 runs of 32 at
 # rest, against 8. If the norms made no difference, one way to swap in sixteen would set them as far
-# apart, in one direction or the other. That is no chance that the norms make no difference; it
-# says how surprising these counts would be then. So this part of C8 has support here, and is not
-# shown. A fair sentence is: *norms and injection move the odds; they are no law*.
+# apart, in one direction or the other. That is no chance that the norms make no difference; it says
+# how surprising these counts would be then. So this part of C8 has support here, in stacks of four
+# layers, and is not shown. A fair sentence is: *norms and injection move the odds; they are no
+# law*.
 #
 # ### Was the window long enough?
 #
@@ -575,11 +576,11 @@ for loop in (8, 32, 128):
 
 # %% [markdown] id="degenerate-text"
 # **Measured here**,<!-- by degenerate --> three seeds. The length grows in proportion to the loop.
-# The relative step times the loop number stays near 1: steps go like $1/t$. They point outwards
-# for the most part, and the layers' states end up in one direction. What points sideways also
-# shrinks like $1/t$, and a sum of such turns need not end. A plot of relative steps would show a
-# falling line, and call that convergence. **Reported:** a pre-norm loop calms itself by growing, in
-# [arXiv 2607.10681](https://arxiv.org/abs/2607.10681).
+# The relative step times the loop number stays near 1: steps go like $1/t$. They point outwards for
+# the most part, and the layers' states end up in one direction. What points sideways would, at that
+# rate, shrink like $1/t$ as well, and a sum of such turns need not end. A plot of relative steps
+# would show a falling line, and call that convergence. **Reported:** a pre-norm loop calms itself
+# by growing, in [arXiv 2607.10681](https://arxiv.org/abs/2607.10681).
 
 # %% [markdown] id="recall-idea"
 # ## A task, with injection and without
@@ -663,8 +664,10 @@ for name in ("parity-no-injection", "parity-plain-no-injection"):
 # Before loop 9 the first bit has not reached the end, and yet some sequences are whole. Those are
 # guesses. **Proved:** flip the first bit, and at loop 8 the last three answers stay as they were,
 # while all three right ones turn. So of each such pair at most one is whole, half of all at most.
-# And the guesses without injection hang together: all three are wrong as often as all three are
-# right. Its early lead in the figure is no knowledge.
+# The answers without injection hang together: all three right or all three wrong makes 0.8 of them,
+# where independent guesses would make 0.25. So one lucky bit there settles all three. Whole
+# sequences before loop 9 owe at least that bit to luck; how much the rest of its early lead is
+# worth we did not find out.
 #
 # So the models with injection, also called *recall*, did better on the longer inputs with each of
 # three seeds, in both kinds of training. But count as in Build 3: both trainings of a seed share
@@ -675,10 +678,10 @@ for name in ("parity-no-injection", "parity-plain-no-injection"):
 # injection all six are at rest, on distinct points. Plain and without injection you meet an old
 # friend: with each of three seeds the layers coincide and the step at loop 96 is about 1/96. Of
 # seed 0, whose weights are stored, we see more: it points outwards, and the length doubles from
-# loop 48 to loop 96. That is the degenerate end, *trained*: its answers freeze, finished or not.
-# With the penalty, to which steps of $1/t$ are a cost, the layers stay apart, and the length of
-# seed 0 stays. Two of the three go on moving; the third, nearly at rest on 12 bits, is the one in
-# the figure.
+# loop 48 to loop 96. That is the degenerate end, *trained*: as many answers are right at loop 64 as
+# at 16, finished or not. With the penalty, to which steps of $1/t$ are a cost, the layers stay
+# apart, and the length of seed 0 stays. Two of the three go on moving; the third, nearly at rest on
+# 12 bits, is the one in the figure.
 #
 # **Reported:** networks with recall go on to harder problems with more loops ([arXiv
 # 2202.05826](https://arxiv.org/abs/2202.05826)); and in theory a loop without recall has too few

@@ -202,8 +202,9 @@ for gain in (0.5, 1.0, 1.5, 2.0):
 # %% [markdown] id="ex5-card"
 # **Measured here:**<!-- by linear-part --> where the radius of the linear part is below 1 no stack
 # explodes. At gain 1.5 it is just above 1 in all eight, and all but one explode in 128 loops. (The
-# rule of chapter 05 calls that one degenerate; after 2000 loops it had exploded as well.) So it
-# matters how one *starts* the injection matrix: compare half-half and random in chapter 05's table.
+# rule of chapter 05 calls that one degenerate; after 2000 loops, also there, it had exploded as
+# well.) So it matters how one *starts* the injection matrix: compare half-half and random in
+# chapter 05's table.
 #
 # ## Build 1 (exercise 05.5): an injection that cannot explode
 #
@@ -392,10 +393,10 @@ print(f"root-k1-penalty, first input: {few:.2f} by 100 products, {many:.2f} by 4
 # %% [markdown] id="radii-text"
 # **Measured here**,<!-- by radii --> one published seed of each model, three inputs. In the long
 # run the hero's pushes shrink by a factor of 0.31 to 0.40 a loop, which is the straight line that
-# chapter 03 found in its distances; a single loop may do less (third column). `root-k1`, the one
-# that overthinks, is **not** restless: it comes to rest on every input, only very late, because its
-# radius is so near 1, and on **wrong answers**. A window of a hundred loops would call it a
-# wanderer.
+# chapter 03 found in its distances; a single loop may shrink nothing, or even stretch (third
+# column). `root-k1`, the one that overthinks, is **not** restless: it comes to rest on every input,
+# only very late, because its radius is so near 1, and on **wrong answers**. A window of a hundred
+# loops would call it a wanderer.
 #
 # Chapter 02's one-term penalty (`root-k1-penalty`) gives a loop that settles several times as fast,
 # and on right answers. Is that the penalty's doing? That model was also trained longer.
@@ -797,8 +798,8 @@ print(
 # behind Ouro's norms and a random injection, all at the two large gains. We call an exponent zero
 # that is within a hundredth of it. Weak chaos and a torus cannot be told apart in so few loops, so
 # trust the six that are above 0.05 more than the other three. The stack of the figure was followed
-# for 8000 loops from six starts. All six exponents are about 0.3, and in the last four hundred
-# loops none came nearer than 0.14 to where it ended.
+# for 8000 loops from six starts. All six exponents are about 0.3, and late in the run none came
+# nearer than 0.14 to where it ended.
 
 # %% [markdown] id="own-text"
 # ## Your own loop
@@ -937,7 +938,9 @@ for title, injection, gain in (
 # says. So each of the three loops, on an orbit, a torus or in chaos, also has a fixed point, which
 # the whole step cannot hold. But the promise is a local one. From loop 0, far away, the damped
 # torus comes to the very point that was found. The other two are still far from it after 2000
-# loops: they have found something else to do. Holding a loop is not the same as finding it.
+# loops. The one on an orbit has found something else to do, as its kicks die out quickly near the
+# point; for the chaotic one, whose kicks take 2000 loops to fade, the run is too short to tell.
+# Holding a loop is not the same as finding it.
 #
 # ### An open question (no check)
 #
