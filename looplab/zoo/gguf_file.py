@@ -7,8 +7,8 @@ rounding took away before the file was written stays away.
 Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
-import gc
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from looplab.basics.tensor_files import reading
 from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.gguf_header import Placed, read_header
 
 # What llama.cpp calls a layer's tensors, and what Llama's own folder calls them.
 LAYER = {
@@ -57,26 +58,16 @@ def open_gguf(path: Path) -> tuple[ConfigFile, dict[str, Stored]]:
     key or tensor for a file that is damaged or of another form than Llama's, ImportError with the
     remedy where the package gguf is missing.
     """
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        raise ImportError(f"{path} is a GGUF file: pip install gguf") from None
+    if find_spec("gguf") is None:
+        raise ImportError(f"{path} is a GGUF file: pip install gguf")
     with reading(path, "is damaged, cut short or no GGUF file", _AGAIN):
-        reader = GGUFReader(path)
-        said = {name: field.contents() for name, field in reader.fields.items() if _small(name)}
-        found = {tensor.name: tensor for tensor in reader.tensors}
+        said, found = read_header(path, lambda name: not name.startswith("tokenizer."))
     settings = _settings(path, said, found)
-    stored = {}
-    for name, tensor in found.items():
-        stored[_official(path, name)] = _stored(path, tensor, settings)
-    del reader, found, tensor
-    gc.collect()  # a reader's fields know each other, and hold every word of the tokenizer
+    stored = {
+        _official(path, name): _stored(path, name, tensor, settings)
+        for name, tensor in found.items()
+    }
     return ConfigFile(path, settings), stored
-
-
-def _small(name: str) -> bool:
-    """The words of the tokenizer are many, and read by the tokenizer alone."""
-    return not name.startswith("tokenizer.")
 
 
 def _settings(path: Path, said: dict, found: dict) -> dict:
@@ -89,7 +80,7 @@ def _settings(path: Path, said: dict, found: dict) -> dict:
         )
     given = {key.removeprefix("llama."): v for key, v in said.items() if key.startswith("llama.")}
     if "vocab_size" not in given and "token_embd.weight" in found:
-        given["vocab_size"] = int(found["token_embd.weight"].shape[1])
+        given["vocab_size"] = found["token_embd.weight"].shape[0]
     given.setdefault("attention.head_count_kv", given.get("attention.head_count"))
     given.setdefault("rope.freq_base", 10000.0)  # the format's own default
     settings = {}
@@ -129,40 +120,34 @@ def _official(path: Path, name: str) -> str:
     return f"model.layers.{number}.{ours}.weight"
 
 
-def _stored(path: Path, tensor, settings: dict) -> Stored:
+def _stored(path: Path, name: str, tensor: Placed, settings: dict) -> Stored:
     """A tensor of the header; its rows are read when they are asked for."""
-    shape = tuple(int(size) for size in reversed(tensor.shape))
     heads = {
         "attn_q": settings["num_attention_heads"],
         "attn_k": settings["num_key_value_heads"],
-    }.get(tensor.name.split(".")[-2])
-    rows = partial(
-        _rows, path, int(tensor.data_offset), int(tensor.n_bytes), tensor.tensor_type, shape, heads
-    )
-    return Stored(path, shape, "F32", rows, tensor.name)
+    }.get(name.split(".")[-2])
+    rows = partial(_rows, path, tensor, heads)
+    return Stored(path, tensor.shape, "F32", rows, name)
 
 
-def _rows(
-    path: Path, offset: int, size: int, kind, shape: tuple[int, ...], heads: int | None,
-    first: int, last: int,
-) -> Tensor:  # fmt: skip
+def _rows(path: Path, tensor: Placed, heads: int | None, first: int, last: int) -> Tensor:
     """Rows `first` to `last - 1` of a tensor, as float32 [row, ...]."""
     import numpy
     from gguf import dequantize
 
     if heads is not None:  # rows change places within a head, so that all are needed
-        whole = _rows(path, offset, size, kind, shape, None, 0, shape[0])
+        whole = _rows(path, tensor, None, 0, tensor.shape[0])
         return _halves(whole, heads)[first:last]
-    each = size // shape[0]
+    each = tensor.size // tensor.shape[0]
     blocks = numpy.fromfile(
-        path, numpy.uint8, (last - first) * each, offset=offset + first * each
+        path, numpy.uint8, (last - first) * each, offset=tensor.offset + first * each
     ).reshape(last - first, each)
-    if kind.name in ("F32", "F16"):
-        plain = blocks.view({"F32": numpy.float32, "F16": numpy.float16}[kind.name])
+    if tensor.kind.name in ("F32", "F16"):
+        plain = blocks.view({"F32": numpy.float32, "F16": numpy.float16}[tensor.kind.name])
         values = plain.astype(numpy.float32)
     else:
-        values = dequantize(blocks, kind)
-    return torch.from_numpy(values).reshape(last - first, *shape[1:])
+        values = dequantize(blocks, tensor.kind)
+    return torch.from_numpy(values).reshape(last - first, *tensor.shape[1:])
 
 
 def _halves(weight: Tensor, heads: int) -> Tensor:
