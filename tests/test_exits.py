@@ -72,6 +72,12 @@ def test_the_pictures_say_their_numbers():
     corners = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     picture = plots.orbits({"five": corners[torch.arange(100) % 5]})
     assert "five visits about 5 places" in picture.alt and picture.png().startswith(b"\x89PNG")
+    turn = torch.arange(400) * 2.4
+    path = torch.stack((turn.cos(), turn.sin()), dim=1)
+    fine, coarse = (plots.orbits({"turn": path}, last=400, fine=fine) for fine in (True, False))
+    assert fine.alt == coarse.alt
+    lines = [len(picture.figure.axes[0].lines) for picture in (fine, coarse)]
+    assert lines == [2, 3]  # dots and a ring; a line as well
     curves = {"rule": ([2.0, 4.0], [0.5, 1.0]), "oracle": ([1.5], [1.0])}
     picture = plots.trade_off({"model": curves}, "loops", "share right")
     assert "model, rule: from 0.50 at 2.0 to 1.00 at 4.0" in picture.alt

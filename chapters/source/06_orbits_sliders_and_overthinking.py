@@ -40,6 +40,7 @@ from itertools import pairwise
 import torch
 
 from looplab import checkpoints, grid, measure, plots, tasks, trace, train
+from looplab.basics.threads import use_threads
 from looplab.course.diagnosis import Diagnosis
 from looplab.course.faults import FAULTS, faulty_run, vital_signs
 from looplab.exercises import check, my_loop, scoreboard, todo, whose
@@ -140,9 +141,15 @@ PlaneStepper(
 # its orbit? (The line below the picture says how far it is from where it was one period ago.) Count
 # the corners: is it the period? Does a period of 12 need 12 different corners, or could some lie so
 # close together that you see fewer?
+# <details><summary>Answer</summary>
+# A few dozen loops; the second table below gives the loop for each stack. Yes, as many corners as
+# the period has loops. All twelve must differ: a state that is met twice goes on in the same way
+# both times, so the period would be shorter. They may lie close, but in these four paths no two
+# corners do; that table says how far the closest two are apart.
+# </details>
 
 # %% [markdown] id="ex1-card"
-# ## Build 1: is it back?
+# ## Build: is it back? (exercise 06.1)
 #
 # A state that repeats every $p$ loops is back where it was $p$ loops ago. One meeting is no proof:
 # paths cross. So the test asks **every** loop of the last quarter of the run, and measures in units
@@ -199,12 +206,18 @@ for period, (orbit, states) in sorted(orbits.items()):
     print(f"{period:6d}   {' '.join(map(str, back)):45s} {' '.join(map(str, lags))}")
 rest = torch.ones(128, 1)
 print("a state at rest is back at every lag:", all(returns_after(rest, n) for n in range(1, 25)))
-print("period at the loop's end   period of the same token after each layer")
+print("period   back for good, to 1 %,   closest two corners,   period after each layer")
+print("         from about loop          in lengths")
 for period in (4, 5, 6, 12):
     orbit, states = orbits[period]
     inside = run_orbit(orbit, keep=("states",)).states[:, :, 0]  # [loop, layer, token, width]
-    each = measure.limit_by_period(inside[:, :, orbit["period of each token"].index(period)])
-    print(f"{period:24d}   {' '.join(map(str, each.period.tolist()))}")
+    token = orbit["period of each token"].index(period)
+    each = " ".join(map(str, measure.limit_by_period(inside[:, :, token]).period.tolist()))
+    path = states[:, token] / states[-1, token].norm()
+    near = (path[period:] - path[:-period]).norm(dim=-1) < 0.01
+    since = 5 * round((measure.lasting_from(near).item() + period) / 5)
+    apart = torch.nn.functional.pdist(path[-period:]).min()
+    print(f"{period:6d} {since:16d} {apart:24.2f}               {each}")
 
 # %% [markdown] id="lags-text"
 # **Measured here.**<!-- by lags --> An orbit is back at its period and at every multiple of it, so
@@ -217,20 +230,25 @@ for period in (4, 5, 6, 12):
 # why?
 # <details><summary>Answer</summary>
 # Here each period is a multiple of those in front of it. A token attends to the tokens before it.
-# While one of them still turns, it cannot be back for good; so it may rest only where they do. A
-# token in front does not see those behind it, and can rest while they turn.
+# While one of them still turns, it is generically not back; so, but for a coincidence, it rests
+# only where they do. A token in front does not see those behind it, and can rest while they turn.
+# The last row ends in zeros: these four tokens are back at no lag up to 24. They see two tokens of
+# period 12, so their own period can only be longer, or they have none.
 # </details>
 #
-# And **between** the ends of loops, in the layers inside? The paper finds its orbits there as well
-# (C9). **Proved**, by the argument of chapter 03: what a layer puts out depends on the state at the
-# loop's beginning and on the input alone, so it comes back whenever that does. The last lines of
-# the output show it.
+# And **between** the ends of loops, in the layers inside? The paper's claim C9 says: ends other
+# than fixed points exist in Huginn and are rare, and its orbits show in the layers inside as well.
+# The second half of that is **proved**, by the argument of chapter 03: what a layer puts out
+# depends on the state at the loop's beginning and on the input alone, so it comes back whenever
+# that does. The last column of the second table shows it.
 #
 # How common are orbits among the random stacks?
 
 # %% id="scan"
 tokens = 8 * found["stacks scanned"]
+gains = sorted({row["gain"] for row in found["scan"]})
 print(f"{found['stacks scanned']} random stacks, 8 tokens each: {tokens} tokens; their share in %")
+print("depths 1, 2 and 4, gains", *gains)
 print("norms    injection   fixed point   orbit   slider   unknown   of orbits, period 2")
 for norm in ("Huginn", "Ouro"):
     for injection in ("none", "half-half"):
@@ -242,25 +260,30 @@ for norm in ("Huginn", "Ouro"):
             f"{norm:8s} {injection:11s} {100 * mean['fixed point']:9.0f} {100 * mean['orbit']:9.0f}"
             f" {100 * mean['slider']:8.1f} {100 * mean['unknown']:9.0f} {100 * twos:17.0f}"
         )
+single = sum(sum(row["tokens by period"].values()) for row in found["scan"])
 called, closed = found["tokens called orbits"].values()
-share = f"{100 * closed / called:.0f} % close by loop 1024"
-print(f"{called} of the {tokens} tokens are called orbits by loop 128; of these {share}")
+print(f"called orbits by loop 128: {single} tokens in the scan, which is in single precision;")
+print(f"in double precision {called} tokens of the same stacks, and of these", end=" ")
+print(f"{100 * closed / called:.0f} % close by loop 1024")
 
 # %% [markdown] id="detectors"
-# **Measured here**<!-- by scan -->, at gains of one and a half and more: orbits are an everyday
-# thing among large random weights, a matter of draw and setting, and sliders are not. The first
-# columns are labels after 128 loops. The last line counts tokens, not stacks (the two numbers look
-# alike by chance), and is stricter: a true orbit closes, up to rounding, if it is given the time.
-# Four in five of them do.
+# **Measured here**<!-- by scan -->, at gains of 1.5, 2 and 3: orbits are an everyday thing among
+# large random weights, a matter of draw and setting, and sliders are not. Where orbits are common,
+# half of them or more just flip, with period 2. The table holds labels after 128 loops. The last
+# line is stricter: a true orbit closes, up to rounding, if it is given the time. Four in five do.
+#
+# The *unknown*, 11 to 37 %, are more than the orbits nearly everywhere. Chapter 05b shows what
+# hides there: chaos, turns that never close, and paths that have not settled yet. This test does
+# not sort them.
 #
 # ## Two detectors
 #
-# The paper's heuristic is another one. It looks at the **cosine** of every state to the *last*
-# one, and calls two states near when it is above 0.95. Over the second half of the run: never left
-# and near for 90 % of the loops is a fixed point, leaving twice or more an orbit, a steady rise a
-# slider. Its pseudo-code is not public; `measure.limit_by_cosine` is a **reconstruction** from what
-# the text says, so treat its rates as ours. Here are both detectors on paths that no model made: we
-# wrote them down as formulas, so we know where they go.
+# The paper's heuristic is another one. It looks at the **cosine** of every state to the *last* one,
+# and calls two states near when it is above 0.95. It asks the second half of the run: a state that
+# is near for 90 % of it, and never goes from near to far in it, is at a fixed point; going twice or
+# more is an orbit, a steady rise a slider. Its pseudo-code is not public; `measure.limit_by_cosine`
+# is a **reconstruction** from what the text says, so treat its rates as ours. Here are both
+# detectors on paths that no model made: we wrote them down as formulas, so we know where they go.
 
 # %% id="known-paths"
 loop = torch.arange(1.0, 129)[:, None]
@@ -276,6 +299,7 @@ paths = {
     "slow straight walk": point + 0.004 * loop * way,
     "growing, same direction": loop * point,
     "settling by 3 % a loop": point + 2 * 0.97**loop * way,
+    "settling by 0.5 % a loop": point + 2 * 0.995**loop * way,
 }
 print(f"{'what it does':24s} {'by cosine':13s} by period")
 for name, path in paths.items():
@@ -285,17 +309,18 @@ for name, path in paths.items():
 print(f"a cosine of 0.95 is a distance of {math.sqrt(2 * 0.05):.2f} on the unit sphere")
 
 # %% [markdown] id="detectors-text"
-# **Measured here.**<!-- by known-paths --> The cosine test calls five of the six fixed. Of two that
-# is right, since they settle: the first at once, the last long after loop 128, and there the period
-# test only says *unknown*. The other three never rest. Why does it take them for fixed? It has a
-# coarse eye: within 0.32 of the last state everything is near, where the period test asks for a
-# hundredth. It has a reference that moves: the last state is its own neighbour, so a slow path
-# seems to arrive wherever one happens to stop. And it sees only directions. That is right for a
-# model whose head reads a normed state, and wrong if one asks whether the state rests.
+# **Measured here.**<!-- by known-paths --> The cosine test calls six of the seven fixed. Of three
+# that is right, since they settle: the first at once, the last two long after loop 128. There the
+# period test says *unknown* of one, and *slider* of the other. The other three never rest. Why does
+# it take them for fixed? It has a coarse eye: within 0.32 of the last state everything is near,
+# where the period test asks for a hundredth. It has a reference that moves: the last state is its
+# own neighbour, so a slow path seems to arrive wherever one happens to stop. And it sees only
+# directions. That is right for a model whose head reads a normed state, and wrong if one asks
+# whether the state rests.
 #
-# The period test has faults of its own. It cannot see a period longer than a quarter of the run.
-# A path that settles by less than 1 % a loop looks like a slider to it. And both take a threshold
-# and give back a *label*, as if there were no middle.
+# The period test has faults of its own. It cannot see a period longer than a quarter of the run. A
+# path that settles very slowly, as in the last row, looks like a slider to it. And both take a
+# threshold and give back a *label*, as if there were no middle.
 #
 # ### Two that fooled us
 #
@@ -321,15 +346,19 @@ for name, orbit in cases.items():
     print(f"{name:25s} {period:6d} {told} {round(growth.item(), 2) + 0.0:9.2f}")
 for one in found["decoys"]:
     print(f"{one['what it is']}, by loop 24000 (from the file):", one["one period apart"]["24000"])
-plots.orbits(far_runs, last=1000)
+third = far_runs["a path that never closes"]
+shown = {name: path for name, path in far_runs.items() if path is not third}
+shown |= {"never closes: 400 loops": third[-400:], "the same: 1000 loops": third}
+plots.orbits(shown, last=1000, fine=True)
 
 # %% [markdown] id="decoys-text"
 # **Measured here.**<!-- by decoys --> The orbit *closes*: by loop 1024 nothing is left but
 # rounding. The second path is a **slow spiral**. It turns by about a fifth at every loop, so after
 # five loops it is nearly back, and it draws in by a thousandth or so. It is a fixed point that is
 # many thousands of loops away. The third **never closes**. After ten loops it is off by the same
-# small amount for as long as one looks, and that amount leads it round a closed curve, which it
-# fills and never repeats, like the hand of a clock that moves by an irrational angle. Such a path
+# small amount for as long as one looks, and that amount leads it round a closed curve. In 400 loops
+# ten places have grown into ten arcs; in 1000 they are the whole curve, which it fills and never
+# repeats, like the hand of a clock that moves by an irrational angle. Such a path
 # is called **quasi-periodic**, and what it fills is the *torus* of chapter 05b: a closed curve
 # where there is one such turn, a surface where there are two.
 #
@@ -340,9 +369,10 @@ plots.orbits(far_runs, last=1000)
 #
 # ## How rare are they in trained models?
 #
-# **Reported** (C9): in Huginn about 0.02 % of the tokens of GSM8K do not end on a fixed point, and
-# 0.14 % when a long persona prompt stands in front. For our models, `data/count_limits.py` trained
-# each recipe with three seeds, ran each on thousands of tokens for 128 loops and counted.
+# How rare is the first half of C9. **Reported**: in Huginn about 0.02 % of the tokens of GSM8K do
+# not end on a fixed point, and 0.14 % when a long persona prompt stands in front. For our models,
+# `data/count_limits.py` trained each recipe with three seeds, ran each on thousands of tokens for
+# 128 loops and counted.
 
 # %% id="counts"
 limits = json.loads((DATA / "limits.json").read_text(encoding="utf-8"))
@@ -405,20 +435,26 @@ by_cosine = measure.limit_by_cosine(ends)[on_orbit]
 for kind, share in measure.limit_shares(by_cosine).items():
     print(f"  of the cells on orbits, the cosine test calls {5 * round(20 * share)} % {kind}")
 exact = checkpoints.load("flood-turning").double()
-with torch.no_grad():  # of a long run only the end is kept
-    state = exact(mazes.tokens[:16], 572).state
-far = trace(exact, mazes.tokens[:16], 128, state=state, keep=()).loop_ends
-turn = measure.limit_by_period(far)
-orbits_of = (turn.limit == Limit.ORBIT) & (turn.period <= 4)
-back = torch.stack([far[-1] - far[-1 - period] for period in (1, 2, 3, 4)]).norm(dim=-1)
-closed = (back / far[-1].norm(dim=-1)).gather(0, (turn.period.clamp(1, 4) - 1)[None])[0] < 1e-9
-share = closed[orbits_of].double().mean().item()
-print(f"sixteen mazes after 700 loops, float64: about {5 * round(20 * share)} % of these close")
+state = None
+for last in (700, 1400):
+    with torch.no_grad():  # of a long run only the end is kept
+        state = exact(mazes.tokens[:16], 572, state=state).state
+    far = trace(exact, mazes.tokens[:16], 128, state=state, keep=()).loop_ends
+    state, turn = far[-1], measure.limit_by_period(far)
+    orbits_of = (turn.limit == Limit.ORBIT) & (turn.period <= 4)
+    back = torch.stack([far[-1] - far[-1 - period] for period in (1, 2, 3, 4)]).norm(dim=-1)
+    back = (back / far[-1].norm(dim=-1)).gather(0, (turn.period.clamp(1, 4) - 1)[None])[0]
+    closed, open_ = back[orbits_of] < 1e-9, orbits_of & (back >= 1e-9)
+    print(f"sixteen mazes after {last} loops, float64:", end=" ")
+    print(f"about {5 * round(20 * closed.double().mean().item())} % of these close;", end=" ")
+    print(f"the others, in {int(open_.any(1).sum())} mazes,", end=" ")
+    print(f"are back to within {back[open_].median():.0e} (median)")
 
 # %% [markdown] id="turning-text"
 # **Measured here.**<!-- by turning --> It turns for as long as we looked and answers right at every
 # turn: what turns does not reach the answer. Most of these cells are on true orbits, which close to
-# rounding; the others come from mazes that are back to within a hundredth or so, and no nearer.
+# rounding. The others come from a few mazes. They are back to within a thousandth of a length or
+# so, and twice as many loops do not bring them nearer.
 # And the cosine test calls most of these orbits fixed points: they are small, as in the third row
 # of the table above.
 #
@@ -484,38 +520,45 @@ def off_by(path, lag, last):
 paths = {f"forest {n}": path.flatten(1) for n, path in enumerate(far.unbind(1), 1)}  # moves as one
 paths |= {one["what it is"]: far_runs[one["what it is"]] for one in found["decoys"]}
 print(f"{int(restless.sum())} of the forests do not rest by loop 512; below them two controls")
-print("                         the period test says   best  off by it, up to loop   off by")
-print("                         at 1 %       at 1e-6    lag   1024    2048    4096   twice the lag")
+print("                         the period test says   its     a   off by that lag, up to loop")
+print("                         at 1 %       at 1e-6 period   lag    1024    2048    4096")
+nearest = {one["what it is"]: one["period"] for one in found["decoys"]}  # known from above
 for name, path in paths.items():
-    lag = min(range(21, 513), key=lambda lag: off_by(path, lag, LONG))
-    limits_ = [measure.limit_by_period(path[-2048:], near).limit.item() for near in (1e-2, 1e-6)]
-    row = f"{name:24s} {NAMES[limits_[0]]:12s} {NAMES[limits_[1]]:8s} {lag:5d}"
-    row += "".join(f"{off_by(path, lag, last):8.0e}" for last in (1024, 2048, LONG))
-    print(row + f"{off_by(path, 2 * lag, LONG):10.0e}")
+    rough, strict = (measure.limit_by_period(path[-2048:], near) for near in (1e-2, 1e-6))
+    lag = rough.period.item() if rough.limit == Limit.ORBIT else nearest.get(name, 0)
+    lag = lag or min(range(2, 513), key=lambda lag: off_by(path, lag, LONG))
+    row = f"{name:24s} {NAMES[rough.limit.item()]:12s} {NAMES[strict.limit.item()]:8s}"
+    row += f"{rough.period.item() or 'none':>6}{lag:6d}"
+    print(row + "".join(f"{off_by(path, lag, last):8.0e}" for last in (1024, 2048, LONG)))
 growth = [
     lyapunov_exponents(loop_map(root, prompt[None]), far[-1:, n], 400, settle=100).exponents.item()
     for n, prompt in enumerate(forests.tokens[restless])
 ]
-print(f"leading exponents of the forests: within {max(map(abs, growth)):.2f} of zero")
+del far, paths  # 150 MB
+print(f"leading exponents, over 400 loops: within {max(map(abs, growth)):.3f} of zero")
 
 # %% [markdown] id="longer-text"
 # **Measured here**<!-- by longer -->, on one model. Most sliders were *late* fixed points: given
 # four times as long, they rest. "Slider" was a statement about 128 loops.
 #
-# **Measured here**<!-- by longer --> as well: what is left is a handful of whole forests. With the
-# usual tolerance the test calls most of them orbits, of more than a hundred loops; with a strict
-# one it calls none of them that. Compare them with the controls. What they are off by neither
-# vanishes, as on an orbit, nor shrinks, as in the slow spiral: it is the same at loop 1024 and at
-# loop 4096. At twice the lag it is twice as much, and the leading exponent is zero, not above it as
-# in chaos. So they look **quasi-periodic**, like the path that never closes, for as long as we
-# looked. (Chapter 05b took three forests, and `root-k1` came to rest on each, after some hundreds
-# of loops. Nearly all do. These few in a hundred do not.)
+# **Measured here**<!-- by longer --> as well: what is left is a handful of whole forests. Four of
+# them the test calls orbits, of more than a hundred loops, with the usual tolerance, and none with
+# a strict one. The lag of the table is that period. What they are off by after it neither vanishes,
+# as on an orbit, nor shrinks, as in the slow spiral: it is the same at loop 1024 and at loop 4096.
+# The leading exponent is zero as far as 400 loops can tell, and not clearly above it as in chaos.
+# So these four look **quasi-periodic**, like the path that never closes, for as long as we looked.
+# The other two stay *unknown*: at their best lag of up to 512 loops they miss by two hundredths,
+# and what they are we cannot say. (Chapter 05b took three forests, and `root-k1` came to rest on
+# each, after some hundreds of loops. Nearly all do. These few in a hundred do not.)
 #
 # ## Overthinking: the state, or the answer?
 #
-# Rest is about the state. What of the answer? Let four models run to 128 loops: the **hero**,
-# **root-k1** and its cure, **root-k1-penalty**, from chapter 02, and **root-ouro**: two layers,
-# Ouro's norms, no injection, trained as Ouro was on the answers of *all* of always four loops.
+# Rest is about the state. What of the answer? The paper's claim C14 says: a model with a fixed
+# point keeps its stages of inference for any number of loops; Ouro's layers keep changing, and
+# beyond the four loops of its training its accuracy falls, while Huginn's stays flat. Let four
+# models run to 128 loops: the **hero**, **root-k1** and its cure, **root-k1-penalty**, from chapter
+# 02, and **root-ouro**: two layers, Ouro's norms, no injection, trained as Ouro was on the answers
+# of *all* of always four loops.
 
 # %% id="far-beyond"
 test = tasks.find_root(128, torch.Generator().manual_seed(3), max_depth=5)
@@ -600,7 +643,9 @@ for name in bench:
 # **Reported:** Huginn's accuracy stays flat with more recurrences and Ouro's falls beyond its four
 # (C14; [arXiv 2502.05171](https://arxiv.org/abs/2502.05171), [arXiv
 # 2510.25741](https://arxiv.org/abs/2510.25741)). Norms, injection and loss all differ between our
-# models, so this says *that* they differ, not which part is to blame. And one part of C14 does
+# models, so this says *that* they differ, not which part is to blame. The largest difference may be
+# another one: `root-ouro` has .92 of the forests right after **one** loop, which its loss asks for,
+# and the others at most half. It barely needs its loop. And one part of C14 does
 # **not replicate**: the real Ouro's layers are reported to keep changing, while most tokens of our
 # `root-ouro` come to rest.
 #
@@ -620,7 +665,11 @@ for name in bench:
 # first lines of the output say whose they are.)
 
 # %% id="own-far"
-mine = {"plain": my_loop("plain"), "rest": my_loop("rest"), "hero": checkpoints.load("hero")}
+mine = {}
+for trained in ("plain", "rest"):
+    print(f"{trained:6s}", end="")
+    mine[trained] = my_loop(trained)
+mine["hero"] = checkpoints.load("hero")
 some = tasks.find_root(32, torch.Generator().manual_seed(8), max_depth=5)
 print("% of tokens   right after loop        after 500 loops")
 print("                4    64   500     resting: right  wrong   not at rest")
@@ -641,8 +690,8 @@ for name, model in mine.items():
 #
 # ## When to stop
 #
-# If an answer is right early, stop early. Who knows when, without knowing the answer? Four rules,
-# each watching one signal and stopping a token when it falls below a threshold:
+# If an answer is right early, stop early. Who knows when, without knowing the answer? Five rules.
+# Four watch a signal each and let a token go when it has become quiet:
 #
 # - **step size**: the state hardly moved;
 # - **KL**: the *answer's* probabilities hardly moved (Huginn's rule,
@@ -651,6 +700,8 @@ for name, model in mine.items():
 # - **acceleration**: the *step* hardly changed, twice in a row
 #   ([arXiv 2509.23314](https://arxiv.org/abs/2509.23314)). A state that drifts evenly never stops
 #   moving, but its acceleration vanishes.
+#
+# The fifth is the control: **always the same** number of loops, for everybody.
 #
 # **Exercise 06.3 · exit on acceleration** · medium · core · 10 minutes · *idea: the difference of
 # two steps is a vector*
@@ -748,11 +799,11 @@ loss_to_oracle = check("06.4", loss_to_oracle)
 # ## Five rules, one protocol
 #
 # It is easy to compare unfairly. A rule on acceleration cannot speak before loop 4; so no rule may,
-# here (what this floor costs, we look at below). A threshold that is chosen on the tokens it is
-# judged on flatters the rule; so we choose on some problems and judge on others. A grid of
-# thresholds that ends too early makes a rule look bad; so ours run from those that let everybody go
-# at once to those that hardly anybody ever meets. And the plainest rule of all takes part: **always
-# the same** number of loops, for everybody.
+# here (what this floor costs, we look at below). A grid of thresholds that ends too early makes a
+# rule look bad; so ours run from those that let everybody go at once to those that hardly anybody
+# ever meets. The plainest rule of all takes part, always the same. And a threshold that is chosen
+# on the tokens it is judged on flatters the rule; so we choose on one half of the problems and
+# judge on the other, for many halvings.
 #
 # First your plain model, on forests of any depth. What do you expect to the right, where a rule
 # waits too long?
@@ -781,12 +832,26 @@ def all_exits(states, logits, first):
     }
 
 
+def runs(model, tokens):
+    """States and logits of the loops' ends, some 2400 tokens at a time."""
+    for part in tokens.split(2400 // tokens.shape[1]):
+        with use_threads(1):  # these tensors are too small to share out
+            noise = torch.Generator().manual_seed(0)
+            states = trace(model, part, LOOPS, keep=(), generator=noise).loop_ends
+        yield states, model.readout(states)
+
+
 def run_exits(model, batch, first=FIRST):
     """The exits of every rule, and what is right at which loop [loop, item, token]."""
-    noise = torch.Generator().manual_seed(0)
-    states = trace(model.double(), batch.tokens, LOOPS, keep=(), generator=noise).loop_ends
-    logits = model.readout(states)
-    return all_exits(states, logits, first), logits.argmax(-1) == batch.targets
+    parts, answers = [], []
+    for states, logits in runs(model, batch.tokens):
+        parts.append(all_exits(states, logits, first))
+        answers.append(logits.argmax(-1))
+    rules = {
+        rule: {n: torch.cat([part[rule][n] for part in parts]) for n in exits}
+        for rule, exits in parts[0].items()
+    }
+    return rules, torch.cat(answers, dim=1) == batch.targets
 
 
 def curves_of(rules, right):
@@ -800,9 +865,10 @@ def curves_of(rules, right):
     }
 
 
-deep = [tasks.find_root(64, torch.Generator().manual_seed(n), max_depth=11) for n in (4, 5)]
-own = curves_of(*run_exits(mine["plain"], deep[1]))
+deep = tasks.find_root(192, torch.Generator().manual_seed(4), max_depth=11)
+own = curves_of(*run_exits(mine["plain"], deep))
 picture = plots.trade_off({"plain": own}, "mean loops per token", "share right at the exit")
+picture.figure.set_size_inches(4.6, 3)
 plots.mark(picture, whose("01.6"))
 
 # %% [markdown] id="own-exits-text"
@@ -814,65 +880,87 @@ plots.mark(picture, whose("01.6"))
 # But look at the left end: after four loops nearly all is done, and we let nobody go earlier. So
 # here is a task in which tokens need different times beyond loop 4 as well: mazes of 10 by 10
 # cells, larger than any in training, in which some cells lie next to the start and others far away.
+# A name that ends in -1 or -2 is the same recipe with another seed; `flood-turning` would be
+# `flood-1`.
 
 
 # %% id="exit-sweep"
-def cheapest(exits, right, enough=0.995):
-    """The setting with a share `enough` right that lets go earliest; None where there is none."""
-    good = [n for n, e in exits.items() if measure.at_exit(right, e).double().mean() >= enough]
-    return min(good, key=lambda n: exits[n].double().mean(), default=None)
+def mixture(exits, right, enough=0.995):
+    """Two settings, and the share of tokens for the second, that leave this share right."""
+    share = {n: measure.at_exit(right, e).double().mean().item() for n, e in exits.items()}
+    order = sorted(share, key=lambda n: (exits[n].double().mean(), share[n]))
+    for a, b in pairwise(order):
+        if share[a] < enough <= share[b]:
+            return a, b, (enough - share[a]) / (share[b] - share[a])
+    return order[0], order[0], 0.0
 
 
-def loops_at(curve, share=0.995):
-    """Mean loops of a curve at this share right; between two settings one may toss a coin."""
-    points = sorted(zip(*curve, strict=True))
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if y0 < share <= y1:
-            return x0 + (x1 - x0) * (share - y0) / (y1 - y0)
-    return points[0][0] if points[0][1] >= share else math.nan
+def cross_fit(rules, right, rounds=10):
+    """What each rule costs on halves that did not choose its setting: rows of four numbers.
+
+    Mean loops, % wrong, and loops to spare and % lost beside the oracle (06.4).
+    """
+    told = {rule: [] for rule in rules}
+    for n in range(rounds):
+        order = torch.randperm(right.shape[1], generator=torch.Generator().manual_seed(n))
+        one, other = order.chunk(2)
+        for tried, judged in ((one, other), (other, one)):
+            here = right[:, judged].flatten(1)
+            for rule, exits in rules.items():
+                *two, p = mixture({n: e[tried] for n, e in exits.items()}, right[:, tried])
+                costs = []
+                for e in (exits[n][judged].flatten() for n in two):
+                    wrong, (spare, lost) = ~measure.at_exit(here, e), loss_to_oracle(e, here)
+                    shares = [100 * wrong.double().mean(), spare, 100 * lost]
+                    costs.append(torch.tensor([e.double().mean(), *shares]))
+                told[rule].append((1 - p) * costs[0] + p * costs[1])
+    return {rule: torch.stack(rows) for rule, rows in told.items()}
 
 
-def judged(model, batches, first=FIRST):
-    """The settings that are cheapest on batches[0]; all exits, and what is right, on batches[1]."""
-    (tried, right), (rules, right_now) = (run_exits(model, batch, first) for batch in batches)
-    return {rule: cheapest(exits, right) for rule, exits in tried.items()}, rules, right_now
+def show(name, told):
+    """Print means over the halves, and ranges."""
+    print(name)
+    same = told["always the same"]
+    for rule, rows in told.items():
+        loops, wrong, spare, lost = (round(mean, 1) + 0.0 for mean in rows.mean(0).tolist())
+        low, high = rows[:, 1].aminmax()
+        row = f"  {rule:16s}{loops:5.1f}{wrong:6.1f} ({low:.1f}-{high:.1f}){spare:8.1f}{lost:6.1f}"
+        if rows is not same:
+            beyond = rows[:, 0] - same[:, 0]
+            row += f"{beyond.mean():+9.1f} ({beyond.min():+.1f} to {beyond.max():+.1f})"
+            row += f", {int((beyond < 0).sum())} of {len(rows)}"
+        print(row)
 
 
-print("mean loops of the cheapest setting with 99.5 % right on other problems; in brackets % wrong")
-print(f"{'':26s}" + "".join(f"{rule:>16s}" for rule in own))
+print("set to 99.5 % right on one half, judged on the other: means of 20 halves (lowest-highest)")
+print("                 loops   % wrong     to spare  lost, %   loops beyond always the same, and")
+print("                                     beside the oracle  in how many halves earlier than it")
 for name in ("root-k1", "root-k1-1", "root-k1-2"):
-    for first in (FIRST, 2):
-        best, rules, right = judged(checkpoints.load(name), deep, first)
-        row = ""
-        for rule, n in best.items():
-            off = 100 * (~measure.at_exit(right, rules[rule][n])).double().mean()
-            row += f"{f'{rules[rule][n].double().mean():.1f} ({off:.1f})':>16s}"
-        print(f"{name:10s} from loop {first} on {row}")
-mazes10 = [tasks.flood_fill(24, torch.Generator().manual_seed(n), side=10) for n in (4, 5)]
-far = max(batch.difficulty.max().item() for batch in mazes10)
-print(f"\nmazes in which the water has up to {far} steps to go, from loop {FIRST} on;")
-print("in brackets % lost to the oracle, which knows when an answer is right for good (06.4)")
+    rules, right = run_exits(checkpoints.load(name), deep, first=2)
+    at_floor = 100 * right[FIRST - 1].double().mean()
+    told = f"{name}: {at_floor:.1f} % right if all leave at loop 4; rules from loop 2 on"
+    show(told, cross_fit(rules, right))
+mazes10 = tasks.flood_fill(480, torch.Generator().manual_seed(4), side=10)
+far = mazes10.difficulty.max().item()
+print(f"\n{len(mazes10.tokens)} mazes, the water has up to {far} steps to go; from loop 4 on")
 panels, kl_settings, on_edge, wrong, dry = {}, [], 0, 0, 0
 for name in ("flood", "flood-turning", "flood-2"):
-    best, rules, right = judged(checkpoints.load(name), mazes10)
-    row = ""
-    for rule, n in best.items():
-        e, settings = rules[rule][n], list(rules[rule])
-        lost = 100 * loss_to_oracle(e.flatten(), right.flatten(1))[1]
-        row += f"{f'{e.double().mean():.1f} ({lost:.1f})':>16s}"
-        on_edge += n in (settings[0], settings[-1]) and bool((e > FIRST).any())
-        missed = ~measure.at_exit(right, e)
-        wrong, dry = wrong + missed.sum(), dry + (missed & (mazes10[1].targets == 1)).sum()
-    kl_settings.append(f"{best['KL']:.0e}")
-    oracle = {0: lasting_from(right).clamp_min(FIRST)}  # it has to wait for loop 4 as well
-    curves = curves_of(rules | {"oracle": oracle}, right)
-    same = "".join(f"{loops_at(curve):16.1f}" for curve in curves.values())
-    print(f"{name:26s}{row}\n  at 99.5 % right on these{same} oracle")
+    rules, right = run_exits(checkpoints.load(name), mazes10)
+    oracle = lasting_from(right).clamp_min(FIRST)  # it has to wait for loop 4 as well
+    show(f"{name}: the oracle needs {oracle.double().mean():.1f}", cross_fit(rules, right))
+    for rule, exits in rules.items():
+        *two, _ = mixture(exits, right)
+        settings = list(exits)
+        on_edge += settings[0] in two or settings[-1] in two
+        missed = ~measure.at_exit(right, exits[two[0]])
+        wrong, dry = wrong + missed.sum(), dry + (missed & (mazes10.targets == 1)).sum()
+        kl_settings += [f"{two[0]:.0e}"] if rule == "KL" else []
     if name != "flood-2":
-        panels[name] = curves
+        panels[name] = curves_of(rules | {"oracle": {0: oracle}}, right)
+del rules, right
 print("thresholds of KL on the three floods, in nats:", ", ".join(kl_settings))
 print(f"of the cells that a rule gets wrong, let go dry and wet later: {100 * dry / wrong:.0f} %")
-print("winners on the edge of their grid, beyond loop 4:", on_edge)
+print("settings on the edge of their grid, on mazes:", on_edge)
 picture = plots.trade_off(panels, "mean loops per cell", "share right at the exit")
 for panel in picture.figure.axes:
     panel.set(xlim=(3.7, 52), ylim=(0.978, 1.001))  # where the rules differ
@@ -880,37 +968,41 @@ for panel in picture.figure.axes:
 plots.mark(picture, whose("06.3"))
 
 # %% [markdown] id="exit-text"
-# **Measured here**<!-- by exit-sweep -->, on three trainings of each model.
+# **Measured here**<!-- by exit-sweep -->, on three trainings of each model. Between two settings
+# one may toss a coin, so every rule is set to 99.5 % right exactly, on the half that chooses. On
+# the other half nearly as many are right. The ranges say how much depends on the choice of
+# problems.
 #
-# - On find-the-root it is **the floor of loop 4** that leaves nothing to choose: every rule does
-#   best by letting everybody go there. Where rules may speak from loop 2 on, KL and the stable
-#   answer let go more than a loop before a fixed number can, in all three trainings (in one of
-#   them one answer in a hundred is wrong then).
-# - On mazes a setting chosen elsewhere misses 99.5 % by an amount that differs from rule to rule.
-#   So read the second line of each model, and the thin line in the figure: loops at one and the
-#   same share right. There the order of the rules changes with the seed. **KL** leaves first on
-#   `flood`, and not on the others. On `flood-turning`, whose state never rests, each rule that
-#   waits for a signal to become quiet comes long after the fixed number.
-# - **Always the same** is beaten well in one of the three trainings, by KL, and by half a loop in
-#   another, by step size. In the third nothing beats it. Print that control whenever you read about
-#   adaptive exits.
-# - Acceleration beats the fixed number on none of the three. That it does better than step size and
-#   KL is **reported** for language models; it does **not replicate** at our size.
+# - On find-the-root it is **the floor of loop 4** that leaves nothing to choose: there 99.8 % or
+#   more are right. Where rules may speak from loop 2 on, KL and the stable answer let go about a
+#   loop before the fixed number, on every half and in all three trainings.
+# - On mazes the order of the rules changes with the seed. **KL** leaves first on `flood`, three to
+#   four loops before the fixed number, and after it on the others. On `flood-turning`, whose state
+#   never rests, KL, step size and acceleration come more than nine loops after it.
+# - **Always the same** is beaten in one of the three trainings, by KL. In another, step size is
+#   ahead of it on some halves and behind on others: a tie. In the third nothing comes near. Print
+#   that control whenever you read about adaptive exits.
+# - Acceleration beats the fixed number on no half of the three. That it does better than step size
+#   and KL is **reported** for language models; it does **not replicate** at our size.
 # - The oracle, which has to wait for loop 4 too, needs less than half of the loops of the fixed
 #   number. So there would be something to win.
+#
+# On the mazes every token has an oracle, so what is lost to it is what is wrong. On find-the-root
+# many answers are lost again by loop 48. The oracle speaks for fewer tokens there, and less is lost
+# to it than is wrong.
 #
 # A token that leaves is only *read* early here; its state goes on, since others attend to it. In a
 # served model the saving is smaller: the last token to leave sets the time.
 
 # %% [markdown] id="ex6-card"
-# ## Build 6: a rule of your own
+# ## Build: a rule of your own (exercise 06.6)
 #
 # Why do the rules fare so badly on mazes? The last lines of the table say it: every cell that they
-# get wrong was let go dry, and the water came later. **A cell that waits for news looks like a cell
-# that has none to wait for.** (On `flood` a faint trace of the news runs ahead of the water, and KL
-# makes use of it with a threshold of a millionth of a nat. On the other two it needs one that is
-# more than a hundred times smaller, and comes late.) A rule that looks at one dry cell alone
-# cannot know. But you may look at the whole maze.
+# get wrong was let go while still dry, and the water came later. **A cell that waits for news looks
+# like a cell that has none to wait for.** (On `flood` KL does well with a threshold of a millionth
+# of a nat. Our guess is that a faint trace of the news runs ahead of the water there; we did not
+# look. On the other two it needs one that is sixty or a thousand times smaller, and comes late.) A
+# rule that looks at one dry cell alone cannot know. But you may look at the whole maze.
 #
 # **Exercise 06.6 · a rule that sees the maze** · hard · stretch · 15 minutes · *idea: what would
 # still have to happen for this cell's answer to change?*
@@ -927,8 +1019,11 @@ plots.mark(picture, whose("06.3"))
 def my_exit(step, kl, answers):
     """When to let each cell go: three [loop, maze, cell] -> loops from 1 [maze, cell].
 
-    step and kl: the signals of the loops' ends, as above. answers: 1 where the model would say
-    "reached", else 0. A cell that is never let go leaves at the last loop.
+    step: length of the step into this loop, relative to the state. kl: sum of p_before times
+    log(p_before / p_now), in nats. Row 0, loop 1, is infinite in both: no step leads there.
+    answers: 1 where the model would say "reached", else 0. A cell that is never let go leaves at
+    the last loop. (The age of an answer, as in the table, would be measure.answer_age(answers):
+    for how many loops, this one included, it has been what it is.)
     """
     # --- solution
     loops = len(answers)
@@ -966,24 +1061,33 @@ my_exit = check("06.6", my_exit)
 # [Solution](solved/06_orbits_sliders_and_overthinking.ipynb)
 
 # %% id="own-rule"
-print("fresh mazes, mean loops; of the other rules the cheapest setting, chosen on these mazes,")
-print("with as many cells right as yours. One cell: wet leaves now, dry at loop N")
-print(
-    "                    yours (% right)   whole maze      one cell (N)       KL     same for all"
-)
+MAZES = 120
+print(f"{MAZES} fresh mazes, mean loops. The other rules have their cheapest setting on these very")
+print("mazes, with as many cells right as yours / with 99.5 %. One cell: wet leaves, dry at loop N")
+print(f"{'':20s}yours (% right)   whole maze     one cell (N)              KL   same for all")
+
+
+def cheapest(exits, right, enough):
+    """Mean loops and setting of the earliest with this share right; none, where there is none."""
+    good = [n for n, e in exits.items() if measure.at_exit(right, e).double().mean() >= enough]
+    costs = {n: f"{exits[n].double().mean():.1f}" for n in good}
+    return min(((float(costs[n]), costs[n], n) for n in good), default=(0, "none", None))[1:]
+
+
 loop = torch.arange(1, LOOPS + 1).view(-1, 1, 1)
+may, late, perfect = loop >= FIRST, range(FIRST, LOOPS + 1), []
 for name in ("flood", "flood-turning", "flood-2"):
     for side in (10, 14):
-        fresh = tasks.flood_fill(12, torch.Generator().manual_seed(40 + side), side=side)
-        model = checkpoints.load(name).double()
-        states = trace(model, fresh.tokens, LOOPS, keep=()).loop_ends
-        logits = model.readout(states)
-        answers, kl = logits.argmax(-1), measure.answer_signal(logits)
+        fresh = tasks.flood_fill(MAZES, torch.Generator().manual_seed(40 + side), side=side)
+        parts = [
+            (measure.step_signal(states), measure.answer_signal(logits), logits.argmax(-1))
+            for states, logits in runs(checkpoints.load(name), fresh.tokens)
+        ]
+        step, kl, answers = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         right = answers == fresh.targets
-        yours = my_exit(measure.step_signal(states), kl, answers)
+        yours = my_exit(step, kl, answers)
         same = (answers[1:] == answers[:-1]).all(-1, keepdim=True)  # in the whole maze
         calm = torch.cat((torch.zeros_like(same[:1]), same)).expand_as(answers)
-        may, late = loop >= FIRST, range(FIRST, LOOPS + 1)
         wet = (answers == 1) & may
         others = (
             {0: measure.first_exit(calm & may)},
@@ -991,28 +1095,32 @@ for name in ("flood", "flood-turning", "flood-2"):
             {t: measure.first_exit((kl < t) & may) for t in thresholds},
             {n: torch.full_like(yours, n) for n in late},
         )
-        share = measure.at_exit(right, yours).double().mean()
-        best = [cheapest(exits, right, share) for exits in others]
-        whole, one, by_kl, always = (
-            "none" if n is None else f"{exits[n].double().mean():.1f}"
-            for n, exits in zip(best, others, strict=True)
-        )
-        told = f"{yours.double().mean():.1f} ({100 * share:.1f})"
-        one = f"{one} ({best[1]})"
-        print(f"{name:14s}{side}x{side} {told:>14s}{whole:>13s}{one:>18s}{by_kl:>9s}{always:>18s}")
+        kept = measure.at_exit(right, yours)
+        share = kept.double().mean()
+        perfect.append(int(kept.all(-1).sum()))
+        bars = [[cheapest(exits, right, bar) for bar in (share, 0.995)] for exits in others]
+        whole, one, by_kl, always = (" / ".join(cost for cost, _ in told) for told in bars)
+        one += f" ({' / '.join(str(n) for _, n in bars[1])})"
+        row = f"{name:14s}{side}x{side} {yours.double().mean():.1f} ({100 * share:.1f})"
+        print(f"{row:34s}{whole.split()[0]:>11s}{one:>23s}{by_kl:>14s}{always:>15s}")
+print(f"mazes with every cell right, by your rule: at least {min(perfect)} of {MAZES} in each row;")
+print(f"none wrong of {MAZES} says: fewer than {300 / MAZES:.1f} % of all mazes, 95 % sure")
 
 # %% [markdown] id="own-rule-text"
 # **Measured here**<!-- by own-rule -->, on three trainings, and on mazes of 14 by 14 cells as well.
-# A rule without any threshold, *no cell of the maze has changed*, gets every cell right and leaves
-# earlier than any fixed number that does so. The solution of the exercise also lets a cell go as
-# soon as it is wet, and saves a quarter of the loops once more. What is left to the oracle is the
-# price of not knowing: a cell that stays dry must wait until no water can come.
+# The bar is higher here. A rule without any threshold, *no cell of the maze has changed*, gets
+# every cell of 120 mazes right, so fewer than 2.5 % of mazes fail it; the others are asked for as
+# much, and beside it for the 99.5 % of the table. By either bar it leaves earlier than a fixed
+# number. The solution of the exercise also lets a cell go as soon as it is wet, and saves about a
+# quarter of the loops once more. What is left to the oracle is the price of not knowing: a cell
+# that stays dry must wait until no water can come.
 #
 # How much of this needs a look at the maze? The control is **one cell**: wet leaves at once, since
 # water that has come does not go again; dry leaves at loop $N$. It sees nothing but its own answer,
 # and saves about half of what the solution saves over a fixed number. But somebody has to tell it
-# $N$, and larger mazes need a larger one. On `flood` KL is a little ahead of it; on the other two
-# KL gets every cell right late, or with none of our thresholds.
+# $N$, here chosen on these very mazes, and larger mazes need a larger one. KL on `flood` is ahead
+# of it at 99.5 % and behind where every cell must be right; on the other two it gets every cell
+# right with none of our thresholds.
 #
 # Whether a token is finished is no property of the token alone; it depends on what the tokens that
 # it attends to are still going to say.
@@ -1036,12 +1144,24 @@ for name in ("flood", "flood-turning", "flood-2"):
 # Inject each of them yourself, with the buttons, and watch one token's state over 48 loops. First
 # all six as a still picture. A dot is the state after one loop, a ring marks the last, and the line
 # below a panel tells that loop's relative step and the state's length. Each panel has a plane and a
-# scale of its own, those of its path. So compare shapes, and take sizes from the numbers. Which two
-# look alike, and what tells them apart? What does each fault do to the length of a step?
+# scale of its own, those of its path. So compare shapes, and take sizes from the numbers. The table
+# asks your `returns_after` for the first lag that brings this token back. Which two look alike, and
+# what tells them apart? What does each fault do to the length of a step, and why?
+# <details><summary>Answer</summary>
+# <b>Healthy</b> and <b>no input</b> look alike: both settle. What tells them apart is the distance
+# between tokens. Equal states stay equal, since attention averages equal values and the layers
+# treat all tokens alike; the input is what puts differences back at every loop, and without it
+# averaging wears them down. <b>No norms</b>: nothing bounds what a branch adds, so the state grows,
+# and still creeps at loop 48. <b>Gain</b>: the MLPs push the wrong way and too far, so the state
+# overshoots and flips between two places, period 2. <b>Reset</b>: the same start leads to the same
+# eight states, period 8, with a large step at each reset. <b>Not looped</b>: every loop computes
+# the same thing from the same start, so all ends are equal and the steps are zero.
+# </details>
 
 # %% id="inject-strip"
 ward = tasks.find_root(4, torch.Generator().manual_seed(7), max_depth=8)
 views, told = [], []
+print("fault        first lag at which the token is back (1: rest)")
 for fault, what in FAULTS.items():
     path = faulty_run(bench["hero"], ward.tokens[:1], fault, 48)[:, 0, 4]  # [loop, width]
     axes = torch.linalg.svd(path - path.mean(0), full_matrices=False)[2][:2]
@@ -1052,6 +1172,7 @@ for fault, what in FAULTS.items():
     )
     step, length = measure.relative_step(path), path.norm(dim=-1)
     told.append([f"Loop 1, {fault}: {what}."])
+    print(f"{fault:12s} {next((lag for lag in range(1, 13) if returns_after(path, lag)), 'none')}")
     for loop in range(2, 49):
         moved = f"step {step[loop - 2]:.1g}, length {length[loop - 1]:.1f}"
         told[-1].append(f"Loop {loop}, {fault}: {moved}.")
@@ -1153,15 +1274,16 @@ for fault in FAULTS:
 # ## Interpret
 #
 # - A class of limits is a **statement about a window**. Most sliders at 128 loops were fixed points
-#   at 512, and what did not rest even then was nearly periodic and, up to loop 4096, never quite.
+#   at 512. Of six forests that did not rest even then, four were nearly periodic and, up to loop
+#   4096, never quite.
 # - Orbits belong to looped networks as such: large random weights have them by the dozen. Of our
-#   fifteen trained models one has them everywhere and fourteen (by loop 128) nowhere.
+#   fifteen trained models one has them on most of its cells and fourteen (by loop 128) nowhere.
 # - Three questions that sound alike are three: does the state **rest**? does the answer **stay**?
 #   is it **right**? The hero rests and is right, `root-ouro` mostly rests and is mostly wrong,
 #   `flood-turning` turns and is right.
 # - Stopping early is worth what the plainest rule leaves to be saved. On one task our floor of loop
 #   4 left nothing. On the other, half of the saving took no more than knowing that wet is final,
-#   which a single cell can see; the other half took a look at the whole maze.
+#   and a last loop that was tuned on the same mazes; the other half took a look at the whole maze.
 #
 # ## Key points
 #
@@ -1171,7 +1293,8 @@ for fault in FAULTS:
 # 3. No case among $n$ means "below $3/n$", and $n$ counts what is independent.
 # 4. Overthinking is about the answer. A model can rest on a wrong one.
 # 5. Compare exit rules with the oracle above and with a fixed number of loops below, all with the
-#    same earliest loop and the same share right, on problems that chose no setting.
+#    same earliest loop and the same share right, on problems that chose no setting, and say how
+#    much the choice of problems moves the result.
 
 # %% [markdown] id="questions"
 # ## Five questions

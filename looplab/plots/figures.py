@@ -369,10 +369,11 @@ def bars(values: Mapping[str, float], ylabel: str, spread: Mapping[str, float] |
     return Picture(figure, f"{ylabel}: {told}.", dict(values))
 
 
-def orbits(paths: Mapping[str, Tensor], last: int = 48):
+def orbits(paths: Mapping[str, Tensor], last: int = 48, fine: bool = False):
     """One panel per path [loop, width]: its last loops in their own plane of largest spread.
 
-    A ring marks the last of all; four panels stand in a row.
+    A ring marks the last of all; four panels stand in a row. `fine` draws what visits more than 100
+    places as smaller dots without lines, so that a curve of them can be seen.
     """
     told, data = [], {}
     rows = -(-len(paths) // 4)
@@ -390,11 +391,12 @@ def orbits(paths: Mapping[str, Tensor], last: int = 48):
             points = (centred @ torch.linalg.svd(centred, full_matrices=False)[2][:2].T).numpy()
             reach = max(float(np.abs(points).max()), 1e-12)
             seen = np.unique((points / reach / 0.02).round(), axis=0)
-            panel.plot(*points.T, color="0.7", linewidth=0.8)
+            if not (fine and len(seen) > 100):
+                panel.plot(*points.T, color="0.7", linewidth=0.8)
             look = {"color": PALETTE[n % 7], "marker": MARKERS[n % 7], "markersize": 6}
             look |= {"markeredgecolor": "white", "markeredgewidth": 0.5}
             if len(seen) > 100:  # so many would hide one another, and the curve they lie on
-                look |= {"markersize": 3, "markeredgewidth": 0}
+                look |= {"markersize": 2 if fine else 3, "markeredgewidth": 0}
             panel.plot(*points.T, linestyle="", **look)
             ring = {"markersize": 11, "markerfacecolor": "none", "markeredgecolor": "black"}
             panel.plot(*points[-1], "o", **ring)  # the last loop
