@@ -1,7 +1,10 @@
 """Both editions of every chapter: fresh, clean, and run to the end once each.
 
 The unsolved edition runs as a learner meets it, in JupyterLab, where its widgets are moved too; the
-solved one runs under nbval, as it does when notebooks are graded.
+solved one runs under nbval, as it does when notebooks are graded. `looplab build` ran all of it
+when the chapter was made, and its measurements are those of the unsolved one. So here a solved
+chapter that takes long runs as the grader runs it: its set-up, answers and checks with what they
+need. With LOOPLAB_WHOLE=1 in the environment all of every chapter runs.
 """
 
 import json
@@ -17,6 +20,8 @@ import pytest
 
 from looplab.course import build
 from looplab.course.exercises import MIME
+from looplab.course.grading.key import without_explorations
+from looplab.course.grading.submission import answers_in
 from looplab_nbval.payload import close
 
 NOTEBOOKS = [
@@ -26,6 +31,8 @@ IDS = [str(path.relative_to(build.ROOT / "chapters")) for path in NOTEBOOKS]
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 
 BYTES = 10**9  # what a chapter may take; its time is shown in the log and not asserted
+MORE = {"07": 1_600_000_000}  # SmolLM2 alone takes 0.6 GB
+SHORT = ("00", "04", "10")  # solved chapters that run whole
 CANVAS = ".looplab-canvas"
 
 # nbval in a process of its own, which then says how much memory its largest child took.
@@ -129,6 +136,10 @@ def test_an_unsolved_chapter_runs_in_jupyterlab_and_its_widgets_move(
 
 @source_of("solved")
 def test_a_solved_chapter_passes_under_nbval(path, tmp_path, record_property):
+    if not (os.environ.get("LOOPLAB_WHOLE") or path.name[:2] in SHORT):
+        key = nbformat.read(path, as_version=4)
+        nbformat.write(without_explorations(key, answers_in(key.cells)[0]), tmp_path / path.name)
+        path = tmp_path / path.name
     under_nbval(path, "passed", tmp_path, record_property)
 
 
@@ -164,9 +175,10 @@ def under_nbval(path, verdict, folder, record_property):
 
 def took(path, seconds, peak, record_property):
     """Show in the log what a chapter took; its memory has a bound."""
-    name = path.relative_to(build.ROOT).as_posix()
+    whole = path.is_relative_to(build.ROOT)
+    name = path.relative_to(build.ROOT).as_posix() if whole else f"answers of {path.name}"
     record_property("chapter", f"{name:55s} {seconds:4.0f} s {peak / 2**20:6.0f} MiB")
-    assert peak < BYTES
+    assert peak < MORE.get(path.name[:2], BYTES)
 
 
 def checks_say(path, verdict, told):
