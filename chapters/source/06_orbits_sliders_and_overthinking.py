@@ -272,7 +272,7 @@ print(f"{100 * closed / called:.0f} % close by loop 1024")
 # half of them or more just flip, with period 2. The table holds labels after 128 loops. The last
 # line is stricter: a true orbit closes, up to rounding, if it is given the time. Four in five do.
 #
-# The *unknown*, 11 to 37 %, are more than the orbits nearly everywhere. Chapter 05b shows what
+# The *unknown* are 11 to 37 %, without injection far more than the orbits. Chapter 05b shows what
 # hides there: chaos, turns that never close, and paths that have not settled yet. This test does
 # not sort them.
 #
@@ -353,14 +353,14 @@ plots.orbits(shown, last=1000, fine=True)
 
 # %% [markdown] id="decoys-text"
 # **Measured here.**<!-- by decoys --> The orbit *closes*: by loop 1024 nothing is left but
-# rounding. The second path is a **slow spiral**. It turns by about a fifth at every loop, so after
-# five loops it is nearly back, and it draws in by a thousandth or so. It is a fixed point that is
-# many thousands of loops away. The third **never closes**. After ten loops it is off by the same
-# small amount for as long as one looks, and that amount leads it round a closed curve. In 400 loops
-# ten places have grown into ten arcs; in 1000 they are the whole curve, which it fills and never
-# repeats, like the hand of a clock that moves by an irrational angle. Such a path
-# is called **quasi-periodic**, and what it fills is the *torus* of chapter 05b: a closed curve
-# where there is one such turn, a surface where there are two.
+# rounding. The second path is a **slow spiral**. After five loops it is nearly back, and from turn
+# to turn it draws in a little. It is a fixed point that is many thousands of loops away. The third
+# **never closes**. After ten loops it is off by the same small amount for as long as one looks, and
+# that amount leads it round a closed curve. In 400 loops ten places have grown into ten arcs; in
+# 1000 they are the whole curve, which it fills and never repeats, like the hand of a clock that
+# moves by an irrational angle. Such a path is called **quasi-periodic**, and what it fills is the
+# *torus* of chapter 05b: a closed curve where there is one such turn, a surface where there are
+# two.
 #
 # The last column is a number of chapter 05b, the leading Lyapunov exponent. It is clearly below
 # zero where an orbit pulls its neighbours in, and zero to two digits for the other two. No single
@@ -453,10 +453,9 @@ for last in (700, 1400):
 # %% [markdown] id="turning-text"
 # **Measured here.**<!-- by turning --> It turns for as long as we looked and answers right at every
 # turn: what turns does not reach the answer. Most of these cells are on true orbits, which close to
-# rounding. The others come from a few mazes. They are back to within a thousandth of a length or
-# so, and twice as many loops do not bring them nearer.
-# And the cosine test calls most of these orbits fixed points: they are small, as in the third row
-# of the table above.
+# rounding. The others come from six of the sixteen mazes. They are back to within a thousandth of a
+# length or so, and twice as many loops do not bring them nearer. And the cosine test calls most of
+# these orbits fixed points: they are small, as in the third row of the table above.
 #
 # ### Sliders, watched for longer
 #
@@ -969,7 +968,8 @@ plots.mark(picture, whose("06.3"))
 
 # %% [markdown] id="exit-text"
 # **Measured here**<!-- by exit-sweep -->, on three trainings of each model. Between two settings
-# one may toss a coin, so every rule is set to 99.5 % right exactly, on the half that chooses. On
+# one may toss a coin, so every rule is set to 99.5 % right exactly, on the half that chooses.
+# (Acceleration on find-the-root cannot be: at its very first setting it is right more often.) On
 # the other half nearly as many are right. The ranges say how much depends on the choice of
 # problems.
 #
@@ -980,10 +980,11 @@ plots.mark(picture, whose("06.3"))
 #   four loops before the fixed number, and after it on the others. On `flood-turning`, whose state
 #   never rests, KL, step size and acceleration come more than nine loops after it.
 # - **Always the same** is beaten in one of the three trainings, by KL. In another, step size is
-#   ahead of it on some halves and behind on others: a tie. In the third nothing comes near. Print
+#   ahead of it on some halves and behind on others: a tie. In the third nothing beats it. Print
 #   that control whenever you read about adaptive exits.
-# - Acceleration beats the fixed number on no half of the three. That it does better than step size
-#   and KL is **reported** for language models; it does **not replicate** at our size.
+# - Acceleration beats the fixed number on no half of the three. That it does better than step
+#   size and KL is **reported** for language models; it does **not replicate** at our size, but
+#   for a third of a loop or so against step size on find-the-root.
 # - The oracle, which has to wait for loop 4 too, needs less than half of the loops of the fixed
 #   number. So there would be something to win.
 #
@@ -1001,7 +1002,7 @@ plots.mark(picture, whose("06.3"))
 # get wrong was let go while still dry, and the water came later. **A cell that waits for news looks
 # like a cell that has none to wait for.** (On `flood` KL does well with a threshold of a millionth
 # of a nat. Our guess is that a faint trace of the news runs ahead of the water there; we did not
-# look. On the other two it needs one that is sixty or a thousand times smaller, and comes late.) A
+# look. On the other two it needs one that is far smaller, and comes late.) A
 # rule that looks at one dry cell alone cannot know. But you may look at the whole maze.
 #
 # **Exercise 06.6 · a rule that sees the maze** · hard · stretch · 15 minutes · *idea: what would
