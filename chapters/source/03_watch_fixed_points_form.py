@@ -760,8 +760,8 @@ for name, forest in parted.items():
 # in training they end in the same place for every node, in three trainings. From much wilder starts
 # one of the three still does. In the other two there is a forest with a second resting place. Is it
 # out of reach of the starts of training? No: take 400 of those, and in both trainings some end
-# elsewhere, 32 and 4 of them. So ten starts that agree say little about one forest: an end that
-# 26 % of the starts come to is missed by all ten once in twenty times. (For $n$ starts that bound is
+# elsewhere, 32 and 4 of them. So ten starts that agree say little about one forest: an end that 26
+# % of the starts come to is missed by all ten once in twenty times. (For $n$ starts that bound is
 # about $3/n$, the *rule of three*.)
 #
 # From ten starts as in training the untrained loops with injection have one end as well, so that
