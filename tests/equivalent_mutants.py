@@ -23,6 +23,13 @@ KIND = "the same numbers in another kind, which a check accepts"
 OWN = "another rule that is right often enough and earlier than the table's, as the card asks"
 RULE = "another threshold, or another loop to look at, that tells the six faults apart as well"
 
+COLSUM = "return 1 - torch.special.entr(share).sum(-1) / log("
+LENS = "return (torch.stack(ids), torch.stack(likely))"
+BEST = "best = head(norm(state)).softmax(-1).max(-1)"
+MUTE = "value[:, slice(None) if position is None else position] = 0"
+SWEPT = "return (torch.stack(rates), torch.stack(losses))"
+LAST = "the axis is the last one"
+
 STEP = {
     "(a line earlier or later)  ->  x = model.encode(batch.tokens)": EARLIER,
     "(a line earlier or later)  ->  optimiser.zero_grad()": EARLIER,
@@ -358,6 +365,52 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
         OWN,
     ),
+    "07.1": {
+        f"{COLSUM}patterns.shape[-1])  ->  {COLSUM}patterns.shape[{other}])": "a pattern is square"
+        for other in ("-1 - 1", "-2")
+    },
+    "07.3": {
+        "x = states.double()  ->  x = states": (
+            "float32 is close enough even beside one very long state"
+        ),
+        "values = torch.linalg.eigvalsh(x @ x.mT).clamp_min(0)"
+        "  ->  values = torch.linalg.eigvalsh(x.mT @ x).clamp_min(0)": (
+            "both products have the same eigenvalues but zeros"
+        ),
+    },
+    "07.4": {
+        "(a line earlier or later)  ->  likely.append(best.values)": EARLIER,
+        f"{LENS}  ->  return (ids, torch.stack(likely))": KIND,
+        f"{LENS}  ->  return (torch.stack(ids), likely)": KIND,
+        f"{BEST}  ->  best = head(norm(state)).softmax(-1).max(1)": LAST,
+        f"{BEST}  ->  best = head(norm(state)).softmax(1).max(-1)": LAST,
+    },
+    "07.5": {
+        "(a line earlier or later)  ->  found = []": EARLIER,
+        "return torch.stack(found)  ->  return found": KIND,
+        "found.append(value[:, position].norm(dim=-1).mean())"
+        "  ->  found.append(value[:, position].norm(dim=1).mean())": LAST,
+    },
+    "07.6": dict.fromkeys(
+        (
+            f"{MUTE}  ->  value[:, {where} if {when} else position] = 0"
+            for where, when in (
+                ("slice(None)", "False"),
+                ("slice(None)", "layer is None"),
+                ("None", "position is None"),
+            )
+        ),
+        "None as an index gives an axis more, and all of it is set to zero as well",
+    ),
+    "07.7": {
+        "(a line earlier or later)  ->  rates.append(torch.stack(seen).mean())": EARLIER,
+        "(a line earlier or later)  ->  losses.append(loss)": EARLIER,
+        f"{SWEPT}  ->  return (rates, torch.stack(losses))": KIND,
+        f"{SWEPT}  ->  return (torch.stack(rates), losses)": KIND,
+        "seen.append(sink_rate(value).mean())  ->  seen.append(sink_rate(value))": (
+            "the mean over all of it is taken at the end"
+        ),
+    },
     "10.3": {
         "return torch.cat((head[..., 0::2], head[..., 1::2]), dim=-1)"
         "  ->  return torch.cat((head[..., ::2], head[..., 1::2]), dim=-1)": (

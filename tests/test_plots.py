@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 from looplab import measure, plots
 
-ROOMS = ("looplab.plots.figures", "looplab.plots.phases", "looplab.plots.spectra")
+ROOMS = tuple(f"looplab.plots.{name}" for name in ("figures", "layers", "phases", "spectra"))
 RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
 STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
 FALLING = torch.tensor([[8.0, 4.0], [2.0, 1.0], [0.5, 0.25]])
@@ -108,6 +108,28 @@ FIGURES = {
     "cycle": (
         lambda: plots.cycle(measure.cycle_pca(circle()), "A triangle"),
         ["A triangle", "the 3 layers end on points 3 to 5 apart", "by more than 0.0001"],
+    ),
+    "across_layers": (
+        lambda: plots.across_layers(
+            {
+                "sinks": {"a model": torch.tensor([[0.0, 0.5], [1.0, 1.0]]), "b": torch.ones(2, 1)},
+                "length": {"a model": torch.tensor([[1.0, 1.0], [90.0, 110.0]])},
+            },
+            first=3,
+            log=("length",),
+        ),
+        [
+            "layers 3 to 4",
+            "sinks, a model: 0.25 at the first",
+            "length, a model",
+            "100 at the last",
+        ],
+    ),
+    "pattern_sheet": (
+        lambda: plots.pattern_sheet(
+            torch.stack((torch.eye(3), torch.eye(3)[:1].expand(3, 3))), columns=2
+        ),
+        ["layers 0 to 1 on 3 tokens", "Half of all attention or more goes to the first token in"],
     ),
     "pattern_distances": (
         lambda: plots.pattern_distances({"hero": [[0.0, 3.0], [3.0, 0.0]]}, layers=2),

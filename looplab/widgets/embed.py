@@ -28,6 +28,7 @@ DRAWING = (
     "frames.js",
     "plane.js",
     "phases.js",
+    "layers.js",
     "sheet.js",
     "view.js",
 )

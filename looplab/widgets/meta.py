@@ -126,3 +126,18 @@ class MicroscopeMeta(Meta):
     targets: list[int] | None  # the right answer of each token, an index of `names` [token]
     attention_max: list[list[float]] | None  # largest weight [layer][mean of heads, then each head]
     forest: Forest | None  # the answers are drawn on it, if there is one
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersMeta(Meta):
+    """One text in a language model, layer by layer.
+
+    Arrays: `attention` [layer, head, token, token]; `norm` [layer, token], log10 of the states'
+    lengths; `entropy` [layer, 2], with the first token and without; `likely` [layer, token, rank].
+    """
+
+    kind: str = "layers"
+    labels: list[str]  # the words of the text [token]
+    said: list[list[list[str]]]  # the likeliest next words [layer][token][rank]
+    norm_range: list[int]  # lowest and highest decade
+    entropy_most: float  # the upper end of its scale

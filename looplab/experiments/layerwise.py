@@ -1,0 +1,193 @@
+"""Numbers of every layer that a run goes through, measured while it runs; answers kept in a file.
+
+Source: the stages of inference of arXiv 2604.11791, section 5 (claims C10, C12).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
+from looplab.measure import residual_entropy
+from looplab.measure.shapes import precise
+from looplab.model import Loop, Site
+from looplab.model.tap import Tap
+
+__all__ = ["Answers", "by_layer", "layer_run", "next_token_loss"]
+
+Measures = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
+_DATA = Path(__file__).resolve().parents[2] / "data"
+_FORMAT = "looplab.answers.1"
+
+
+def by_layer(
+    model: Loop,
+    tokens: Tensor,
+    measures: Measures,
+    *,
+    tap: Tap | None = None,
+    loops: int | None = None,
+    batch: int = 8,
+) -> dict[str, Tensor]:
+    """Measure every layer while a model runs: name -> [layer, sequence], and "loss" [sequence].
+
+    measures: a site inside of a layer, such as "attn.pattern", "mlp.out" or "resid" (model/tap.py),
+    -> the names and functions to measure there. A function is given the site's value, batch first,
+    and returns [batch] or [batch, head], whose heads are averaged. Layers stand in the order in
+    which they ran: prelude, the core once for each loop, coda. `tap` may change the run first. Runs
+    `batch` sequences at a time, so that nothing but numbers is kept. Logits have to be next tokens.
+
+    >>> from looplab import LoopedConfig, LoopedTransformer, measure
+    >>> model = LoopedTransformer(LoopedConfig(vocab=9, prelude=1, core=2, loops=3))
+    >>> sinks = {"attn.pattern": {"sinks": measure.sink_rate}}
+    >>> by_layer(model, torch.tensor([[1, 2, 3]]), sinks)["sinks"].shape
+    torch.Size([7, 1])
+    """
+    parts = []
+    with torch.inference_mode():
+        for some in tokens.split(batch):
+            watch = _Watch(measures, tap)
+            logits = model(some, loops, tap=watch).logits
+            found = {name: torch.stack(values) for name, values in watch.found.items()}
+            parts.append(found | {"loss": next_token_loss(logits, some)})
+    return {name: torch.cat([part[name] for part in parts], dim=-1) for name in parts[0]}
+
+
+def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Mean loss of saying the next token: [batch, token, vocab], [batch, token] -> [batch].
+
+    >>> next_token_loss(torch.zeros(1, 3, 2), torch.tensor([[0, 1, 0]]))
+    tensor([0.6931])
+    """
+    each = [
+        F.cross_entropy(precise(said[:-1]), right[1:])
+        for said, right in zip(logits, tokens, strict=True)
+    ]
+    return torch.stack(each)
+
+
+def layer_run(
+    model: Loop, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str], text: str
+) -> dict:
+    """One text in a model without prelude and coda, as `widgets.LayerMicroscope` shows it.
+
+    encode, decode: the tokenizer, from text to ids and back. Returns words [token], attention
+    [layer, head, token, token], states [layer, token, width], norm [layer, token], the entropy of
+    all states and the rest without the first [layer], and the three likeliest next tokens after
+    each layer (the logit lens), likely [layer, token, rank] and said [layer][token][rank].
+
+    >>> from looplab import LoopedConfig, LoopedTransformer
+    >>> model = LoopedTransformer(LoopedConfig(vocab=128, core=2, loops=1))
+    >>> letters = lambda text: [ord(letter) for letter in text]
+    >>> run = layer_run(model, letters, lambda ids: chr(ids[0]), "loops")
+    >>> run["words"], list(run["attention"].shape), len(run["said"])
+    (['l', 'o', 'o', 'p', 's'], [2, 4, 5, 5], 2)
+    """
+    ids = encode(text)
+    if len(ids) < 2:
+        raise ValueError(f"the text {text!r} has {len(ids)} tokens: expected 2 or more")
+    found: dict[str, list[Tensor]] = {"core.attn.pattern": [], "core.resid": []}
+
+    def keep(site: Site, value: Tensor):
+        if site.name in found:
+            found[site.name].append(value[0])
+
+    keep.patterns = True
+    with torch.inference_mode():
+        model(torch.tensor([ids]), tap=keep)
+        attention, states = (torch.stack(values) for values in found.values())
+        tops = [model.head(model.norm(state)).softmax(-1).topk(3) for state in states]
+    said = [[[decode([i]) for i in row] for row in top.indices.tolist()] for top in tops]
+    return {
+        "words": [decode([one]) for one in ids],
+        "attention": attention,
+        "states": states,
+        "norm": states.norm(dim=-1),
+        "entropy": residual_entropy(states),
+        "rest": residual_entropy(states[:, 1:]),
+        "likely": torch.stack([top.values for top in tops]),
+        "said": said,
+    }
+
+
+class _Watch:
+    """A tap that measures what another one leaves."""
+
+    def __init__(self, measures: Measures, tap: Tap | None):
+        self.measures, self.tap, self.found = measures, tap, {}
+        self.patterns = "attn.pattern" in measures or bool(getattr(tap, "patterns", False))
+
+    def __call__(self, site: Site, value: Tensor) -> Tensor | None:
+        changed = None if self.tap is None else self.tap(site, value)
+        _, _, name = site.name.partition(".")
+        if site.layer is not None:
+            for told, function in self.measures.get(name, {}).items():
+                numbers = function(value if changed is None else changed)
+                numbers = numbers.mean(-1) if numbers.dim() == 2 else numbers
+                self.found.setdefault(told, []).append(numbers)
+        return changed
+
+
+class Answers:
+    """What a chapter asked of a model that is not everywhere: asked again, or read from a file.
+
+    file: in data/, written by `save`. live: whether the model is here. record: for whoever writes
+    the file, a function of a question's name that says whether to ask it; others are read.
+
+    >>> answers = Answers("nothing.safetensors", live=True)
+    >>> answers.ask("two", lambda: {"numbers": torch.ones(2)})["numbers"]
+    tensor([1., 1.])
+    """
+
+    def __init__(self, file: str, live: bool, record: Callable[[str], bool] | None = None):
+        self.path, self.live, self.record = _DATA / file, live, record
+        self._told: dict[str, dict] = {}
+        self._read: dict[str, dict] | None = None
+
+    def ask(self, name: str, question: Callable[[], dict], live: bool = True) -> dict:
+        """What `question()` returns, a dict of tensors and of what JSON can hold.
+
+        Without the model, or with `live=False`, it is read from the file, where numbers have three
+        digits. ValueError where the file is damaged or lacks it.
+        """
+        if self.record is not None:
+            self._told[name] = question() if self.record(name) else self._stored(name)
+            return self._told[name]
+        return question() if live and self.live else self._stored(name)
+
+    def save(self) -> Path:
+        """Write all that was asked, numbers in half precision."""
+        tensors, rest = {}, {}
+        for name, answer in self._told.items():
+            for key, value in answer.items():
+                if not isinstance(value, Tensor):
+                    rest.setdefault(name, {})[key] = value
+                    continue
+                value = value.half() if value.is_floating_point() else value
+                if not value.isfinite().all():
+                    raise ValueError(f"{name}, {key}: not finite in half precision")
+                tensors[f"{name}/{key}"] = value.clone()
+        write_tensors(self.path, tensors, {"format": _FORMAT, "rest": json.dumps(rest)})
+        return self.path
+
+    def _stored(self, name: str) -> dict:
+        if self._read is None:
+            self._read = self._open()
+        if name not in self._read:
+            raise ValueError(f"{self.path.name} has no {name!r}: it has {sorted(self._read)}")
+        return self._read[name]
+
+    def _open(self) -> dict[str, dict]:
+        with reading(self.path, "is not a readable record", "get it again, with git checkout"):
+            header, tensors = read_tensors(self.path)
+            check_format(self.path, header, "record", _FORMAT, "get it again, with git checkout")
+            found = json.loads(header["rest"])
+            for where, value in tensors.items():
+                name, _, key = where.rpartition("/")
+                value = value.float() if value.is_floating_point() else value
+                found.setdefault(name, {})[key] = value
+        return found

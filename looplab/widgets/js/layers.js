@@ -1,0 +1,172 @@
+// The layer microscope: one text in a language model, its layers under a slider.
+(() => {
+  const { BLUE, GHOST, INK, ORANGE, RULE, SOFT, clamp, nameRows, percent, range } = looplab;
+  const { shade, shadeBeside, sideOf, style } = looplab;
+
+  // meta: LayersMeta of meta.py says what is in it and in data.
+  looplab.painters.layers = (meta, data) => {
+    const { labels, said, last } = meta, tokens = labels.length, { attention, norm } = data;
+    const heads = attention.shape[1], side = sideOf(labels);
+    const weight = (state, layer, row, column) => {
+      if (heads > 1 && state.head > 0) return attention.at(layer, state.head - 1, row, column);
+      const add = (sum, head) => sum + attention.at(layer, head, row, column);
+      return range(heads).reduce(add, 0) / heads;
+    };
+    const lengthOf = (layer, token) => Math.floor(10 ** norm.at(layer, token) + 0.5);
+
+    function words(state) {
+      const { loop: layer, token } = state;
+      const add = (sum, row) => sum + weight(state, layer, row, 0);
+      const first = percent(range(tokens).reduce(add, 0) / tokens);
+      const told = [
+        `Layer ${layer} of ${last}: ${first} of the attention goes to “${labels[0]}”, ` +
+          `whose state has length ${lengthOf(layer, 0)}.`,
+        `At “${labels[token]}” (length ${lengthOf(layer, token)}) the model would now say ` +
+          `“${said[layer][token][0]}” (${percent(data.likely.at(layer, token, 0))}).`,
+      ];
+      if (state.held) told.push(`Held beside it, layer ${state.held_loop}.`);
+      return told.join(" ");
+    }
+
+    // Two by two, or one below the other on a narrow page.
+    function layout(width) {
+      const columns = width >= 640 ? 2 : 1, gap = 28;
+      const w = Math.min(490, (width - gap * (columns - 1)) / columns);
+      const left = (width - columns * w - gap * (columns - 1)) / 2;
+      const tall = clamp(17 * tokens + 110, 240, 480), low = 200, panels = [];
+      let y = 4;
+      for (const n of range(4)) {
+        const h = n < 2 ? tall : low;
+        panels.push({ x: left + (n % columns) * (w + gap), y, w, h });
+        if (n % columns === columns - 1) y += h + 18;
+      }
+      return { height: y, panels };
+    }
+
+    function paint(pen, place, state) {
+      const [first, second, third, fourth] = place.panels;
+      place.zones = [
+        drawPattern(pen, first, state),
+        drawSaid(pen, second, state),
+        drawNorms(pen, third, state),
+        drawEntropy(pen, fourth, state),
+      ];
+    }
+
+    function drawPattern(pen, panel, state) {
+      const which = heads > 1 && state.head > 0 ? `head ${state.head - 1}` : "mean of heads";
+      pen.title(panel, `Attention in layer ${state.loop}, ${which}`, state.held
+        ? `lower half of a cell: layer ${state.held_loop}` : "the row's token looks at the column's");
+      const slant = Math.min(58, 8 + 5 * Math.max(...labels.map(name => name.length)));
+      const room = Math.min(panel.w - side - 8, 1.35 * (panel.h - 46 - slant));
+      const size = room / tokens, rowH = Math.min(size, (panel.h - 46 - slant) / tokens);
+      const area = { x: panel.x + side, y: panel.y + 42, w: size * tokens, h: rowH * tokens };
+      nameRows(pen, area, rowH, labels, state.token);
+      for (const row of range(tokens)) for (const column of range(row + 1)) {
+        const now = weight(state, state.loop, row, column);
+        const held = state.held ? weight(state, state.held_loop, row, column) : 0;
+        pen.cell(area.x + column * size + 0.5, area.y + row * rowH + 0.5, size - 1, rowH - 1,
+          shade(now, ORANGE), state.held ? shadeBeside(now, held, ORANGE) : undefined);
+      }
+      pen.box(area.x, area.y, area.w, area.h);
+      pen.box(area.x, area.y + state.token * rowH, area.w, rowH, { colour: INK, width: 1.5 });
+      for (const n of range(tokens)) {
+        pen.ctx.save();
+        pen.ctx.translate(area.x + (n + 0.6) * size, area.y + area.h + 6);
+        pen.ctx.rotate(-Math.PI / 3);
+        pen.text(labels[n], 0, 0, { size: 10.5, align: "right", colour: n ? SOFT : INK, max: 62 });
+        pen.ctx.restore();
+      }
+      pen.ramp(area.x + area.w - 84, area.y + 8, 56, ORANGE, "0", "1");
+      return { ...area, kind: "tokens" };
+    }
+
+    function drawSaid(pen, panel, state) {
+      pen.title(panel, `What it would say after layer ${state.loop}`,
+        "likeliest next words at each token; the bar is the first one's share");
+      const area = { x: panel.x + side, y: panel.y + 42, w: panel.w - side - 4 };
+      const rowH = Math.min(17, (panel.h - 56) / tokens), bar = area.w * 0.25;
+      area.h = rowH * tokens;
+      nameRows(pen, area, rowH, labels, state.token);
+      for (const t of range(tokens)) {
+        const y = area.y + (t + 0.5) * rowH, share = data.likely.at(state.loop, t, 0);
+        pen.cell(area.x, area.y + t * rowH + 1, bar * share, rowH - 2, shade(0.75, BLUE));
+        pen.text(said[state.loop][t].join("  ·  "), area.x + bar + 8, y, {
+          size: Math.min(12, rowH - 1), bold: t === state.token, max: area.w - bar - 8,
+        });
+      }
+      pen.box(area.x, area.y, bar, area.h);
+      return { ...area, kind: "tokens" };
+    }
+
+    // lines: [name, style, layer => height from 0 to 1]; ticks: [height, text].
+    function drawLines(pen, panel, state, head, below, lines, ticks) {
+      pen.title(panel, head, below);
+      const area = { x: panel.x + 46, y: panel.y + 42, w: panel.w - 52, h: panel.h - 92 };
+      const toX = layer => area.x + (layer / last) * area.w;
+      const toY = height => area.y + (1 - height) * area.h, bottom = area.y + area.h;
+      for (const [height, text] of ticks) {
+        pen.line([[area.x, toY(height)], [area.x + area.w, toY(height)]], { colour: RULE });
+        pen.text(text, area.x - 5, toY(height), { size: 11, colour: SOFT, align: "right" });
+      }
+      pen.box(area.x, area.y, area.w, area.h);
+      for (let n = 0; n <= last; n += 5) {
+        pen.text(String(n), toX(n), bottom + 10, { size: 11, colour: SOFT, align: "center" });
+      }
+      let x = area.x;
+      for (const [name, look, height] of lines) {
+        const [colour, , dash] = style(look);
+        pen.line(range(last + 1).map(n => [toX(n), toY(height(n))]), { colour, width: 2, dash });
+        pen.marker(look, toX(state.loop), toY(height(state.loop)), 5, { fill: colour, stroke: "#fff" });
+        pen.line([[x, bottom + 28], [x + 20, bottom + 28]], { colour, width: 2, dash });
+        pen.marker(look, x + 10, bottom + 28, 4, { fill: colour });
+        x += 26 + pen.text(name, x + 26, bottom + 28, { size: 12, max: 130 }) + 16;
+      }
+      if (state.held) {
+        const at = toX(state.held_loop);
+        pen.line([[at, area.y], [at, bottom]], { colour: GHOST, width: 2, dash: [5, 4] });
+      }
+      pen.line([[toX(state.loop), area.y], [toX(state.loop), bottom]], { width: 1.25 });
+      pen.text("layer", area.x + area.w, bottom + 28, { size: 11, colour: SOFT, align: "right" });
+      return { ...area, kind: "layers" };
+    }
+
+    const middle = range(last + 1).map(layer => {
+      const all = range(tokens - 1).map(t => norm.at(layer, t + 1)).sort((a, b) => a - b);
+      return all[(all.length - 1) >> 1];
+    });
+    function drawNorms(pen, panel, state) {
+      const [low, high] = meta.norm_range, share = x => (x - low) / (high - low);
+      const lines = [
+        [`“${labels[0]}”`, 0, n => share(norm.at(n, 0))],
+        ["median of the others", 1, n => share(middle[n])],
+      ];
+      if (state.token) {
+        lines.push([`“${labels[state.token]}”`, 2, n => share(norm.at(n, state.token))]);
+      }
+      const ticks = range(high - low + 1).map(n => [n / (high - low), String(10 ** (low + n))]);
+      return drawLines(pen, panel, state, "Length of the states", "after each layer, log scale",
+        lines, ticks);
+    }
+
+    function drawEntropy(pen, panel, state) {
+      const most = meta.entropy_most, at = which => n => data.entropy.at(n, which) / most;
+      const lines = [["all tokens", 0, at(0)], [`without “${labels[0]}”`, 1, at(1)]];
+      const ticks = range(Math.floor(most) + 1).map(n => [n / most, String(n)]);
+      return drawLines(pen, panel, state, "Entropy of the states",
+        "how many directions they share out among them", lines, ticks);
+    }
+
+    function hit(place, x, y) {
+      const zone = (place.zones || []).find(one => x >= one.x - side * (one.kind === "tokens")
+        && x <= one.x + one.w && y >= one.y && y <= one.y + one.h);
+      if (!zone) return null;
+      if (zone.kind === "layers") {
+        return { loop: clamp(Math.round(((x - zone.x) / zone.w) * last), 0, last) };
+      }
+      return { token: clamp(Math.floor(((y - zone.y) / zone.h) * tokens), 0, tokens - 1) };
+    }
+
+    return { layout, paint, words, hit, tokens };
+  };
+})();

@@ -1,0 +1,210 @@
+"""A model layer by layer: numbers taken while it runs, answers kept in a file, the microscope."""
+
+import json
+
+import browser
+import pytest
+import torch
+
+from looplab import LoopedConfig, LoopedTransformer, measure, plots
+from looplab.experiments import layerwise
+from looplab.experiments.layerwise import Answers, by_layer, layer_run, next_token_loss
+from looplab.widgets import LayerMicroscope
+from looplab.zoo import loopify
+
+CONFIG = LoopedConfig(vocab=128, width=16, heads=2, core=5, loops=1)
+TOKENS = torch.arange(12).view(3, 4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return LoopedTransformer(CONFIG).eval().requires_grad_(False)
+
+
+def run_of(model, text):
+    return layer_run(model, lambda text: [ord(one) for one in text], lambda ids: chr(ids[0]), text)
+
+
+def test_layers_are_measured_as_a_trace_would_be(model):
+    measures = {
+        "attn.pattern": {"sinks": measure.sink_rate, "mixing": measure.mixing_score},
+        "resid": {"length": lambda x: x[:, 0].norm(dim=-1)},
+    }
+    found = by_layer(model, TOKENS, measures, batch=2)
+    patterns = measure.mean_patterns(model, TOKENS)
+    assert {name: list(value.shape) for name, value in found.items()} == {
+        **{name: [5, 3] for name in ("sinks", "mixing", "length")},
+        "loss": [3],
+    }
+    states = []
+    logits = model(
+        TOKENS, tap=lambda site, x: states.append(x) if site.name == "core.resid" else None
+    ).logits
+    torch.testing.assert_close(found["length"], torch.stack(states)[:, :, 0].norm(dim=-1))
+    torch.testing.assert_close(found["loss"], next_token_loss(logits, TOKENS))
+    assert len(patterns.core[0]) == len(found["mixing"])
+    whole = by_layer(model, TOKENS, measures)
+    torch.testing.assert_close(found, whole)
+
+
+def test_a_tap_changes_what_is_measured_and_loops_follow_each_other(model):
+    def mute(site, value):
+        return torch.zeros_like(value) if site.name.endswith("resid") else None
+
+    length = {"resid": {"length": lambda x: x.norm(dim=-1).mean(1)}}
+    assert (by_layer(model, TOKENS, length, tap=mute)["length"] == 0).all()
+    looped = loopify(model, 1, 3, loops=4, injection=0.5)
+    assert by_layer(looped, TOKENS, length, loops=4)["length"].shape == (1 + 2 * 4 + 2, 3)
+
+
+def test_answers_are_asked_again_or_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(layerwise, "_DATA", tmp_path)
+    asked = []
+
+    def question():
+        asked.append(1)
+        return {"numbers": torch.tensor([0.25, 3.0]), "at": torch.tensor([1]), "words": ["a"]}
+
+    live = Answers("record.safetensors", live=True, record=lambda name: True)
+    live.ask("one", question, live=False)
+    live.save()
+    away = Answers("record.safetensors", live=False)
+    told = away.ask("one", question)
+    assert told["numbers"].tolist() == [0.25, 3.0] and told["numbers"].dtype == torch.float32
+    assert told["at"].tolist() == [1] and told["words"] == ["a"]
+    assert len(asked) == 1
+    Answers("record.safetensors", live=True).ask("one", question)
+    Answers("record.safetensors", live=True).ask("one", question, live=False)
+    assert len(asked) == 2
+    again = Answers("record.safetensors", live=True, record=lambda name: name != "one")
+    assert again.ask("one", question)["numbers"].tolist() == [0.25, 3.0]
+    assert len(asked) == 2
+    with pytest.raises(ValueError, match=r"has no 'two': it has \['one'\]"):
+        away.ask("two", question)
+    live.ask("large", lambda: {"x": torch.tensor([1e6])})
+    with pytest.raises(ValueError, match="large, x: not finite in half precision"):
+        live.save()
+    (tmp_path / "record.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="is not a readable record"):
+        Answers("record.safetensors", live=False).ask("one", question)
+
+
+def test_the_stored_record_answers_the_chapter():
+    answers = Answers("smollm2_stages.safetensors", live=False)
+    assert answers.path.stat().st_size < 2 * 2**20
+    base = answers.ask("base", lambda: pytest.fail("asked"))
+    assert base["sinks"].shape == (30, 64)
+    assert base["sinks"][12:29].mean() > 0.8 > 0.1 > base["sinks"][10:12].mean()
+    text = answers.ask("text", lambda: pytest.fail("asked"))
+    assert repr(LayerMicroscope(text)).startswith("LayerMicroscope(layers=0..29, heads=9")
+
+
+def test_the_microscope_shows_what_was_measured(model):
+    run = run_of(model, "loops turn")
+    scope = LayerMicroscope(run)
+    state = scope.picture_state(3)
+    torch.testing.assert_close(
+        torch.tensor(state["attention"]), run["attention"][3].mean(0), rtol=0, atol=3e-3
+    )
+    torch.testing.assert_close(torch.tensor(state["norm"]), run["norm"][3], rtol=1e-3, atol=0)
+    assert len(state["said"]) == 10 and scope.meta.labels[5] == "␣"
+    scope.token = 2
+    scope.stage.head = 1
+    assert f"At “o” (length {run['norm'][3, 2]:.0f})" in scope.describe(3)
+    pattern = torch.tensor(scope.picture_state(3)["attention"])
+    torch.testing.assert_close(pattern, run["attention"][3, 0], rtol=0, atol=3e-3)
+    assert json.loads(json.dumps(scope.stage.meta)) == scope.meta.as_dict()
+    scope.hold(1)
+    assert scope.describe(3).endswith("Held beside it, layer 1.")
+    assert "Layer 4 of 4" in scope.film_strip((0, 4, 9)).alt
+    assert 'data-looplab="stepper"' in scope.html()
+
+
+def test_another_text_is_read_and_what_cannot_be_is_refused(model):
+    scope = LayerMicroscope(run_of(model, "abc"), lambda text: run_of(model, text), "abc")
+    scope.token = 2
+    scope.box.value = "ab"
+    assert scope.meta.labels == ["a", "b"] and scope.token == 1
+    before = scope.stage.data
+    scope.box.value = "a"
+    scope.box.value = "a" * 41
+    assert scope.stage.data == before
+    with pytest.raises(ValueError, match="has 1 tokens: expected 2 or more"):
+        scope.show("a")
+    with pytest.raises(ValueError, match="the text has 41 tokens: expected 2 to 40"):
+        scope.show("a" * 41)
+    with pytest.raises(ValueError, match="token=7: this text has tokens 0 to 1"):
+        scope.token = 7
+    with pytest.raises(ValueError, match="no model here"):
+        LayerMicroscope(run_of(model, "abc")).show("ab")
+
+
+def test_lines_tell_means_and_many_are_shades():
+    values = {f"loop {n}": torch.full((3, 2), float(n)) for n in range(9)}
+    picture = plots.across_layers({"ColSum": values}, first=12)
+    assert "Along layers 12 to 14. ColSum, loop 0: 0 at the first" in picture.alt
+    colours = {line.get_color() for line in picture.figure.axes[0].get_lines()}
+    assert len(colours) == 9
+
+
+MICROSCOPE = {
+    "make": """\
+import torch
+from looplab import LoopedConfig, LoopedTransformer
+from looplab.experiments.layerwise import layer_run
+from looplab.widgets import LayerMicroscope
+
+torch.manual_seed(0)
+model = LoopedTransformer(LoopedConfig(vocab=128, width=16, heads=2, core=5, loops=1)).eval()
+def read(text):
+    return layer_run(model, lambda t: [ord(x) for x in t], lambda ids: chr(ids[0]), text)
+layers = LayerMicroscope(read("loops turn"), read, "loops turn")""",
+    "show": "layers",
+    "read": "print(layers.loop, layers.token, layers.stage.head, layers.held_loop)\n"
+    "print(layers.describe())",
+}
+
+
+def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, lab, lab_folder):
+    browser.write_notebook(lab_folder / "layers.ipynb", MICROSCOPE)
+    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
+    notebook = browser.Notebook(page, lab, "layers.ipynb")
+    notebook.run_all()
+
+    def shown(what, **filters):  # the cell anew: reading runs another one
+        return notebook.cell("show").locator(what, **filters)
+
+    canvas = ".looplab-canvas"
+
+    def agrees(state):
+        told = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
+        assert (
+            next(lines for lines in told if lines[0] == state)[1]
+            == shown(".looplab-words").inner_text()
+        )
+
+    shown(canvas).focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+    agrees("2 8 0 None")
+    before = shown(canvas).screenshot()
+    shown("select").last.select_option(label="head 1")
+    agrees("2 8 2 None")
+    assert shown(canvas).screenshot() != before
+    box = shown(canvas).bounding_box()
+    page.mouse.click(box["x"] + 40, box["y"] + 50)  # the first word of the first panel
+    agrees("2 0 2 None")
+    shown(canvas).focus()
+    page.keyboard.press("h")
+    page.keyboard.press("End")
+    agrees("4 0 2 2")
+    shown("input[type=text]").fill("other")
+    page.keyboard.press("Enter")
+    shown(".looplab-words", has_text="“r”").wait_for()
+    agrees("4 4 2 None")
+    shown("input[type=text]").fill("x")
+    page.keyboard.press("Enter")
+    shown(".looplab-words", has_text="Not read: the text 'x' has 1 tokens").wait_for()
+    assert notebook.all_errors() == [] and notebook.errors == []
+    page.close()
