@@ -314,7 +314,7 @@ plots.mark(picture, whose("00.2"))
 #
 # <!-- chapters -->
 #
-# (Chapters 07 to 09 are to come.)
+# (Chapters 08 and 09 are to come.)
 #
 # **Little time?**
 #

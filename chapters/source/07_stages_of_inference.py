@@ -16,11 +16,11 @@
 # So far every model was small and ours. Now a real language model comes under the lens:
 # SmolLM2-135M, which chats, and runs on your CPU. It does not loop. It has thirty layers, one after
 # the other, and they do not all do the same kind of work: first words mix with their neighbours,
-# then nearly all heads look at the first word and at little else, then the answer takes shape. Such
-# phases are called **stages of inference**. You will measure them, and you will find, by your own
-# hand, the one part of one layer that makes the middle stage. You will guess what happens when it
-# is gone. Then you cut the model open, make a loop of six of its layers, and see its stages again
-# in every pass.
+# then nearly all heads look at the first word more than at any other, then the answer takes shape.
+# Such phases are called **stages of inference**. You will measure them, and you will find, by your
+# own hand, the one part of one layer that makes the middle stage. You will guess what happens when
+# it is gone. Then you cut the model open, make a loop of six of its layers, and see their pattern
+# again in every pass.
 #
 # **You will be able to**
 #
@@ -352,7 +352,7 @@ print(f"your guess: {my_share:.2f}, from layer {my_layer}")
 # from 0.00 to 0.86, and from there to layer 28 it stays between 0.77 and 1.00: **nearly all heads
 # look at the first token**. It gets 0.57 of all attention. That is the middle stage, and it hardly
 # differs between problems (0.92 ± 0.01). In the last layer it weakens, and there, as we shall see,
-# the answer is made.
+# the answer is finished.
 #
 # Now the entropy. Over all tokens it falls to 0.06 in layers 12 to 26, as if all words had come to
 # say the same. This is known as the **compression valley** (**reported**, Skean et al.). Leave one
@@ -577,14 +577,14 @@ for seed in range(3):
         print(f"{name:11s}, tokens of seed {seed}  {told}")
 
 # %% [markdown] id="lens-text"
-# **Measured here.**<!-- by lens-text-run, lens-figure, neurons --> For two thirds of its layers
-# the model says nothing sensible in the language of the head: up to layer 22 the loss is *worse*
-# than that of saying all tokens alike (10.8). From layer 23 on it falls, and the share of tokens
-# with their final answer rises from 0.45 at layer 24 to 0.62 at layer 28. The last layer alone
-# still changes more than a third of the answers. On the text of the microscope it turns " the" and
-# " T" into " Italy". Four problems are few, but the fall is not subtle. (A low score early does not
-# mean that nothing is known there. The lens reads a state as if it were the last one, and an early
-# state may hold the answer in other directions.)
+# **Measured here.**<!-- by lens-text-run, lens-figure, neurons --> For more than two thirds of its
+# layers what the model would say is confidently wrong: up to layer 22 the loss is *worse* than that
+# of saying all tokens alike (10.8). From layer 23 on it falls, and the share of tokens with their
+# final answer rises from 0.45 at layer 24 to 0.62 at layer 28. The last layer alone still changes
+# more than a third of the answers. On the text of the microscope it turns " the" and " T" into "
+# Italy". Four problems are few, but the fall is not subtle. (A low score early does not mean that
+# nothing is known there. The lens reads a state as if it were the last one, and an early state may
+# hold the answer in other directions.)
 #
 # Whose work is the end? A neuron of an MLP adds its own direction to the state, and through the
 # head that lifts or lowers each token. A *prediction neuron* lifts a few tokens far above the rest,
@@ -1002,15 +1002,16 @@ for name, (vector, position) in changes.items():
 # same vector: lengths differ by a third, and the directions agree to four digits. It lies almost
 # wholly in two of 576 channels. So it cannot tell the model anything about the text. Put the same
 # vector there for all texts: the sinks are as before, and the loss is 2.36, as with its own. Even a
-# tenth of it will do, and a hundredth brings back about half of the sinks (and no loss: 5.09). It
-# is a **constant**, a mark that says *here is the place to look when there is nothing to look at*.
-# (That reading of a sink is **reported**, Xiao et al. What we measured is that the mark carries no
-# news of the text.)
+# tenth of it will do, and a hundredth brings back about half of the sinks, but the loss stays bad
+# (5.09). It is a **constant**, a mark that says *here is the place to look when there is nothing to
+# look at*. (That reading of a sink is **reported**, Xiao et al. What we measured is that the word
+# in front hardly matters. That the mark carries no news of the rest of the text needs no
+# measurement: the first token sees nothing but itself.)
 #
 # Direction matters. Turned round, it makes no sinks. A random direction of the same length makes
 # some (0.67), and the model breaks (9.96). And place does not: put it at token 20, and the heads of
-# later tokens look *there* (0.88). The loss, 3.84, then lies between; tokens 1 to 19 have nowhere
-# to look.
+# later tokens look *there* (0.88). The loss, 3.84, then lies between. (A guess, not tested: tokens
+# 1 to 19 have nowhere to look.)
 
 
 # %% id="where"
@@ -1069,10 +1070,10 @@ for name, tap in wheres.items():
 # **moves**. Now 3 to 10 tokens of a problem have states longer than 1000: in each of the 8 problems
 # the first token still, a colon, and a lone space. Together they get as much attention as the first
 # token alone got before: 0.70 against 0.69 in layer 20. The sink rate fell to 0.06 since it asks
-# for *one* position. A measure that looks in one place cannot tell "gone" from "elsewhere". After
-# silencing layer 11 at the first token, in contrast, no state is longer than 271. (Our reading, not
-# tested: what layers 1 and 2 write marks the first token as the one to grow, and keeps others from
-# growing.)
+# for the *first* position. A measure that looks in one place cannot tell "gone" from "elsewhere".
+# After silencing layer 11 at the first token, in contrast, no state is longer than 271. (Our
+# reading, not tested: what layers 1 and 2 write marks the first token as the one to grow, and keeps
+# others from growing.)
 #
 # *Why does layer 12 still sink without layer 11?* Its rate stays at 0.83 when layer 11 is silent
 # and falls to 0.03 when layers 1 and 2 are. So the heads of layer 12 respond to something that
@@ -1177,35 +1178,41 @@ sheet
 # **Measured here**<!-- by loops-numbers, loops, looped-floorplan -->, the windows of layers 4 to 9
 # and 20 to 25 stored. With injection the passes lie on top of each other: from pass 2 to pass 8
 # ColSum concentration moves by 0.007 at most for α = 0.3, where it differs by 0.25 between layers,
-# and by 0.001 for α = 0.1. (The first pass stands a little apart: it is the model itself.) Each
-# pass does again what the one before did: layers 14 and 15 look at few tokens, layer 16 spreads its
-# looks. Nobody trained it to. The state settles on a cycle, as in chapter 03, and a layer that gets
-# the same input does the same thing. Re-enactment is what a fixed point *looks like* from the side
-# of attention. The loss is hardly worse than the model's own: 2.59 against 2.55, on 4 problems no
-# difference.
+# and by 0.001 for α = 0.1. (The first pass stands apart, as it is the model itself, and is left out
+# of these numbers.) Each pass does again what the one before did: layers 14 and 15 look at few
+# tokens, layer 16 spreads its looks. Nobody trained it to. The state settles on a cycle, as in
+# chapter 03, and a layer that gets the same input does the same thing. Re-enactment is what a fixed
+# point *looks like* from the side of attention. And here it is nearly built in: with α = 0.3 seven
+# tenths of what each pass reads is the same input as before, with α = 0.1 nine tenths. All six
+# layers lie inside the middle stage, too, so what repeats is a pattern from layer to layer and not
+# the whole sequence of stages. The loss is hardly worse than the model's own: 2.59 against 2.55, on
+# 4 problems no difference.
 #
-# The naive loop is the null. Its lines part from each other: ColSum moves by 0.166, mixing by
-# 0.363, and the loss goes to 5.89. But see what it does *not* do. Its layers keep some of their
-# shape and nearly their order. So "the stages repeat" has to be said with a number, the change over
-# the spread, and beside a control. Other windows: layers 4 to 9 re-enact as well; layers 20 to 25
-# less so (0.066 of 0.56), and there the loss rises by a nat. Naive, the first of them drifts
-# farther than its layers differ, the second nearly half as far.
+# The naive loop is the null. Its lines stand farther apart, though less and less from pass to pass:
+# from pass 2 to pass 8 ColSum moves by 0.166, mixing by 0.363, and the loss goes to 5.89. But see
+# what it does *not* do. Its layers keep some of their shape and nearly their order. So "the stages
+# repeat" has to be said with a number, the change over the spread, and beside a control. Other
+# windows: layers 4 to 9 re-enact as well; layers 20 to 25 less so (0.066 of 0.56), and there the
+# loss rises by a nat. Naive, the first of them drifts farther than its layers differ, the second
+# nearly half as far.
 #
 # In the floorplan you see it at a glance: eight times the same six patterns.
 
 # %% [markdown] id="interpret"
 # ## Interpret
 #
-# - The stages are no property of the architecture or of the text. They are learned, and the middle
-#   one hangs on one MLP at one token, which writes a constant.
+# - The stages are no property of the architecture or of the text. They are learned, and the sink at
+#   the first token hangs, in the intact model, on one MLP at that token, which writes a constant.
+#   (With layers 1 and 2 silent the sinks move to other tokens.)
 # - **The paper** (**reported**): looped models re-enact the stages of feedforward ones in every
 #   pass (C10); Huginn shows no clear stages, since its norms keep the state's length in bounds, so
 #   that no massive activation can form (C11). Here we saw the first with a loop made by hand, where
 #   rest is enough to explain it. Whether a *trained* loop has good use for its stages is a question
 #   of chapter 08.
 # - What broke is not what was done. Without layer 11 at the first token the loss doubles, although
-#   no information about the text passes through there. The model was built around a place to rest
-#   its looks.
+#   no information about the text passes through there. Our reading: the model was built around a
+#   place to rest its looks. The transplants say that this is not all: sinks and loss do not always
+#   come and go together.
 #
 # ### Two open questions (no check)
 #
