@@ -6,7 +6,8 @@ import browser
 import pytest
 import torch
 
-from looplab import LoopedConfig, LoopedTransformer, measure, plots
+from looplab import LoopedConfig, LoopedTransformer, measure, plots, zoo
+from looplab.course import build
 from looplab.experiments import layerwise
 from looplab.experiments.layerwise import Answers, by_layer, layer_run, next_token_loss
 from looplab.widgets import LayerMicroscope
@@ -98,6 +99,19 @@ def test_the_stored_record_answers_the_chapter():
     assert base["sinks"][12:29].mean() > 0.8 > 0.1 > base["sinks"][10:12].mean()
     text = answers.ask("text", lambda: pytest.fail("asked"))
     assert repr(LayerMicroscope(text)).startswith("LayerMicroscope(layers=0..29, heads=9")
+
+
+def test_the_chapter_runs_on_the_record_where_the_model_is_not(monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "has_smollm2", lambda: False)
+    monkeypatch.setattr(zoo, "smollm2", lambda: pytest.fail("the model was loaded"))
+    space = {"__name__": "chapter 07"}
+    for cell in build.make(build.find("07"), "unsolved").cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"<chapter 07, {cell.id}>", "exec"), space)
+    told = capsys.readouterr().out
+    assert "recorded numbers are shown" in told
+    assert told.count("not attempted") == 7
+    assert "layer 11, first token" in told
 
 
 def test_the_microscope_shows_what_was_measured(model):

@@ -1,1 +1,1 @@
-"""Experiments of many runs, each with a command: what is measured once and told in docs."""
+"""Experiments of many runs, each with a command; and what chapters ask of a real model."""
