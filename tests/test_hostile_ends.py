@@ -470,6 +470,7 @@ def test_memory_is_told_by_who_raised_and_not_by_words():
 def test_who_takes_memory_until_the_time_is_up_is_told_of_the_memory(monkeypatch):
     monkeypatch.setattr(judging, "SECONDS", 0.3)
     monkeypatch.setattr(sandbox, "GREEDY", 2**24)
+    bytes(2**30).rjust(2**30 + 1)  # this process had more before, and gave it back
 
     def grows(states):
         taken = []
