@@ -66,8 +66,8 @@ from looplab.widgets import LayerMicroscope
 
 # %% id="model"
 here = zoo.has_smollm2()
+words = zoo.tokenizer("smollm2") if here else None  # before the weights: it takes room for a while
 model = zoo.smollm2() if here else None
-words = zoo.tokenizer("smollm2") if here else None
 smol = Answers("smollm2_stages.safetensors", live=here)
 T = 64
 
@@ -323,7 +323,8 @@ print("layers                                                   all   the first 
 for name, layers in {
     "0 to 1": slice(0, 2),
     "2 to 9": slice(2, 10),
-    "10 to 11": slice(10, 12),
+    "10": slice(10, 11),
+    "11": slice(11, 12),
     "12 to 26": slice(12, 27),
     "27 to 28": slice(27, 29),
     "29": slice(29, 30),
@@ -346,13 +347,13 @@ print(f"your guess: {my_share:.2f}, from layer {my_layer}")
 
 # %% [markdown] id="stages-text"
 # **Measured here.**<!-- by stages-table, stages --> Four phases, in words. Layers 0 and 1 **mix**:
-# looks are spread out (mixing score 2.34 nats), and no head sinks. Layers 2 to 9 look at fewer
-# tokens, and some heads sink into the first, more in some problems than in others (the wide shade).
-# At layers 10 and 11 these sinks are gone. Then, from layer 11 to layer 12, the sink rate jumps
-# from 0.00 to 0.86, and from there to layer 28 it stays between 0.77 and 1.00: **nearly all heads
-# look at the first token**. It gets 0.57 of all attention. That is the middle stage, and it hardly
-# differs between problems (0.92 ± 0.01). In the last layer it weakens, and there, as we shall see,
-# the answer is finished.
+# looks are spread out (the mixing score is the mean entropy of a pattern's rows: 2.34 nats), and no
+# head sinks. Layers 2 to 9 look at fewer tokens, and some heads sink into the first, more in some
+# problems than in others (the wide shade). At layers 10 and 11 these sinks are gone. Then, from
+# layer 11 to layer 12, the sink rate jumps from 0.00 to 0.86, and from there to layer 28 it stays
+# between 0.77 and 1.00: **nearly all heads look at the first token**. It gets 0.57 of all
+# attention. That is the middle stage, and it hardly differs between problems (0.92 ± 0.01). In the
+# last layer it weakens, and there, as we shall see, the answer is finished.
 #
 # Now the entropy. Over all tokens it falls to 0.06 in layers 12 to 26, as if all words had come to
 # say the same. This is known as the **compression valley** (**reported**, Skean et al.). Leave one
@@ -435,13 +436,12 @@ tell(
 )
 
 # %% [markdown] id="controls-text"
-# **Measured here**<!-- by controls -->, the long rows by `data/record_stages.py`,
-# stored. The architecture alone does it not: with random weights no head sinks, and the first
-# token's state is as long as any. So training made the stages. But they do not need sense: with the
-# tokens shuffled, when the model's guesses are as bad as you would expect (loss 7.42), most heads
-# of layers 12 to 28 still sink into the first token (0.86), whatever it is. Even random tokens will
-# do (0.89). A begin token in front (`<|endoftext|>`)
-# changes little.
+# **Measured here**<!-- by controls -->, the long rows by `data/record_stages.py`, stored. The
+# architecture alone does it not: with random weights no head sinks, and the first token's state is
+# twice as long as the median of the others, not 181 times. So training made the stages. But they do
+# not need sense: with the tokens shuffled, when the model's guesses are as bad as you would expect
+# (loss 7.42), most heads of layers 12 to 28 still sink into the first token (0.86), whatever it is.
+# Even random tokens will do (0.89). A begin token in front (`<|endoftext|>`) changes little.
 #
 # Length matters in one place. The weak sinks of layers 0 to 9 depend on it: 0.55 with 32 tokens,
 # 0.18 with 64, 0.04 with 128. The longer the text, the fewer of these heads reach a score of 0.3.
@@ -860,9 +860,9 @@ sweep = check("07.7", sweep)
 
 # %% id="sweep-live"
 def sweep_now():
-    """Your sweep, on two problems of 32 tokens."""
+    """Your sweep, on three problems."""
     with torch.inference_mode():
-        rates, losses = sweep(model, problems[:2, :32])
+        rates, losses = sweep(model, problems[:3])
     return {"rates": rates, "losses": losses}
 
 
@@ -914,16 +914,14 @@ for name, table in {"at the first token": at_first, "at all tokens": everywhere}
     print("   " + "; ".join(f"layer {n}, {loss[n]:.2f}" for n in high))
 
 # %% [markdown] id="sweep-text"
-# **Measured here**<!-- by sweep-live, sweep-numbers, sweep-all -->, your sweep on two short texts
-# and the same on 16 problems, stored. At the first token layer 11 stands alone: it leaves a sink
-# rate of 0.05, and of all other layers none goes below 0.89. The loss without it is 4.34; without
-# any other it is at most 2.63. So this one is not one of many.
+# **Measured here**<!-- by sweep-live, sweep-numbers, sweep-all -->, your sweep on three problems
+# and the same on 16, stored. At the first token layer 11 stands alone: it leaves a sink rate of
+# 0.05, and of all other layers none goes below 0.89. The loss without it is 4.34; without any other
+# it is at most 2.63. So this one is not one of many.
 #
 # Silencing an MLP at *all* tokens is a blunter tool, and a warning. The largest loss by far is then
 # that of layer 0 (11.50), and some sinks go too (0.62). Is layer 0 "the layer of the sinks"? No: a
-# model that is broken at the bottom shows many things, and losing sinks is one of them. On the
-# short texts layers 1 and 2 lower the sink rate a little too: with 32 tokens the weak sinks of the
-# early layers count, and those are theirs.
+# model that is broken at the bottom shows many things, and losing sinks is one of them.
 #
 # ### What is written, and does it matter where?
 #
@@ -1154,6 +1152,11 @@ for name, found in (looped | stored).items():
         told.append(f"{moved:.3f} / {spread:.2f}")
     print(f"{name:27s} {told[0]:15s} {told[1]:15s} {told[2]:15s} {found['loss'].mean():7.2f}")
 print(f"the model itself: loss {base['loss'][:4].mean():.2f}")
+print("largest change of ColSum from pass 1 to 2, and from pass 7 to 8")
+for name, found in looped.items():
+    each = found["ColSum"].mean(-1)
+    moved = [(each[n] - each[n - 1]).abs().max() for n in (1, 7)]
+    print(f"{name:27s} {moved[0]:.3f}, {moved[1]:.3f}")
 
 
 # %% id="looped-floorplan"
@@ -1178,18 +1181,19 @@ sheet
 # **Measured here**<!-- by loops-numbers, loops, looped-floorplan -->, the windows of layers 4 to 9
 # and 20 to 25 stored. With injection the passes lie on top of each other: from pass 2 to pass 8
 # ColSum concentration moves by 0.007 at most for α = 0.3, where it differs by 0.25 between layers,
-# and by 0.001 for α = 0.1. (The first pass stands apart, as it is the model itself, and is left out
-# of these numbers.) Each pass does again what the one before did: layers 14 and 15 look at few
-# tokens, layer 16 spreads its looks. Nobody trained it to. The state settles on a cycle, as in
-# chapter 03, and a layer that gets the same input does the same thing. Re-enactment is what a fixed
-# point *looks like* from the side of attention. And here it is nearly built in: with α = 0.3 seven
-# tenths of what each pass reads is the same input as before, with α = 0.1 nine tenths. All six
-# layers lie inside the middle stage, too, so what repeats is a pattern from layer to layer and not
-# the whole sequence of stages. The loss is hardly worse than the model's own: 2.59 against 2.55, on
-# 4 problems no difference.
+# and by 0.001 for α = 0.1. (The first pass is the model itself and is left out of these numbers:
+# from it to the second ColSum moves by a third of the spread.) Each pass does again what the one
+# before did: layers 14 and 15 look at few tokens, layer 16 spreads its looks. Nobody trained it to.
+# The state settles on a cycle, as in chapter 03, and a layer that gets the same input does the same
+# thing. Re-enactment is what a fixed point *looks like* from the side of attention. And here it is
+# nearly built in: with α = 0.3 seven tenths of what each pass reads is the same input as before,
+# with α = 0.1 nine tenths. All six layers lie inside the middle stage, too, so what repeats is a
+# pattern from layer to layer and not the whole sequence of stages. The loss is hardly worse than
+# the model's own: 2.59 against 2.55, on 4 problems no difference.
 #
-# The naive loop is the null. Its lines stand farther apart, though less and less from pass to pass:
-# from pass 2 to pass 8 ColSum moves by 0.166, mixing by 0.363, and the loss goes to 5.89. But see
+# The naive loop is the null. Its lines stand farther apart: from pass 2 to pass 8 ColSum moves by
+# 0.166, mixing by 0.363, and the loss goes to 5.89. The drift dies down (0.011 from pass 7 to 8),
+# but with injection there is none left to see (0.000). But see
 # what it does *not* do. Its layers keep some of their shape and nearly their order. So "the stages
 # repeat" has to be said with a number, the change over the spread, and beside a control. Other
 # windows: layers 4 to 9 re-enact as well; layers 20 to 25 less so (0.066 of 0.56), and there the

@@ -31,7 +31,7 @@ def by_layer(
     *,
     tap: Tap | None = None,
     loops: int | None = None,
-    batch: int = 8,
+    batch: int = 4,
 ) -> dict[str, Tensor]:
     """Measure every layer while a model runs: name -> [layer, sequence], and "loss" [sequence].
 
@@ -63,11 +63,19 @@ def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
     >>> next_token_loss(torch.zeros(1, 3, 2), torch.tensor([[0, 1, 0]]))
     tensor([0.6931])
     """
-    each = [
-        F.cross_entropy(precise(said[:-1]), right[1:])
-        for said, right in zip(logits, tokens, strict=True)
-    ]
-    return torch.stack(each)
+    # A few tokens at a time. Logarithms of a whole text's probabilities are blocks of some 10 MB,
+    # which the heap does not use again once something small has come to lie behind them.
+    return torch.stack(
+        [
+            torch.cat(
+                [
+                    F.cross_entropy(precise(some), right, reduction="none")
+                    for some, right in zip(said[:-1].split(8), ids[1:].split(8), strict=True)
+                ]
+            ).mean()
+            for said, ids in zip(logits, tokens, strict=True)
+        ]
+    )
 
 
 def layer_run(
