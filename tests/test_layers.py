@@ -6,10 +6,16 @@ import browser
 import pytest
 import torch
 
-from looplab import LoopedConfig, LoopedTransformer, measure, plots, zoo
+from looplab import LoopedConfig, LoopedTransformer, measure, plots, trace, zoo
 from looplab.course import build
 from looplab.experiments import layerwise
-from looplab.experiments.layerwise import Answers, by_layer, layer_run, next_token_loss
+from looplab.experiments.layerwise import (
+    Answers,
+    by_layer,
+    layer_run,
+    loop_run,
+    next_token_loss,
+)
 from looplab.widgets import LayerMicroscope
 from looplab.zoo import loopify
 
@@ -152,6 +158,48 @@ def test_another_text_is_read_and_what_cannot_be_is_refused(model):
         scope.token = 7
     with pytest.raises(ValueError, match="no model here"):
         LayerMicroscope(run_of(model, "abc")).show("ab")
+
+
+def words_of(looped, text, loops=6):
+    return loop_run(looped, letters, lambda ids: chr(ids[0]), text, loops)
+
+
+def letters(text):
+    return [ord(one) for one in text]
+
+
+@pytest.fixture(scope="module")
+def looped():
+    torch.manual_seed(1)
+    config = LoopedConfig(
+        vocab=128, width=16, heads=2, prelude=1, core=2, coda=1, injection="concat"
+    )
+    model = LoopedTransformer(config).eval().requires_grad_(False)
+    for weight in model.cores[0].parameters():
+        weight.mul_(3)  # or no loop would change an answer
+    return model
+
+
+def test_a_text_loop_by_loop_is_what_a_trace_of_it_says(looped):
+    run, tokens = words_of(looped, "loops turn"), torch.tensor([letters("loops turn")])
+    whole = trace(looped, tokens, loops=6, keep=("states", "attention"))
+    torch.testing.assert_close(run["states"], whole.loop_ends[:, 0])
+    torch.testing.assert_close(run["attention"], whole.attention[:, :, 0].mean(2))
+    torch.testing.assert_close(run["norm"], whole.loop_ends[:, 0].norm(dim=-1))
+    torch.testing.assert_close(run["rest"], measure.residual_entropy(whole.loop_ends[:, 0, 1:]))
+    for loop in range(6):
+        share = looped(tokens, loop + 1).logits[0].softmax(-1)
+        torch.testing.assert_close(run["likely"][loop], share.topk(3).values)
+        assert [names[0] for names in run["said"][loop]] == [chr(i) for i in share.argmax(-1)]
+    for token, settled in enumerate(run["settled"].tolist()):
+        first = [run["said"][loop][token][0] for loop in range(6)]
+        assert set(first[settled - 1 :]) == {first[-1]}
+        assert settled == 1 or first[settled - 2] != first[-1]
+    assert len(set(run["settled"].tolist())) > 1
+    assert words_of(looped, "ab", None)["norm"].shape == (looped.config.loops, 2)
+    assert not run["states"].requires_grad
+    with pytest.raises(ValueError, match="the text 'x' has 1 tokens: expected 2 or more"):
+        words_of(looped, "x")
 
 
 def test_lines_tell_means_and_many_are_shades():

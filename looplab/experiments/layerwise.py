@@ -1,4 +1,4 @@
-"""Numbers of every layer that a run goes through, measured while it runs; answers kept in a file.
+"""Numbers of every layer and loop of a run, measured while it runs; answers kept in a file.
 
 Source: the stages of inference of arXiv 2604.11791, section 5 (claims C10, C12).
 """
@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
-from looplab.measure import residual_entropy
+from looplab.measure import lasting_from, residual_entropy
 from looplab.measure.shapes import precise
 from looplab.model import Loop, Site
 from looplab.model.tap import Tap
 
-__all__ = ["Answers", "by_layer", "layer_run", "next_token_loss"]
+__all__ = ["Answers", "by_layer", "layer_run", "loop_run", "next_token_loss"]
 
 Measures = Mapping[str, Mapping[str, Callable[[Tensor], Tensor]]]
 _DATA = Path(__file__).resolve().parents[2] / "data"
 _FORMAT = "looplab.answers.1"
+_RANKS = 3  # next words that a widget names
 
 
 def by_layer(
@@ -95,9 +96,7 @@ def layer_run(
     >>> run["words"], list(run["attention"].shape), len(run["said"])
     (['l', 'o', 'o', 'p', 's'], [2, 4, 5, 5], 2)
     """
-    ids = encode(text)
-    if len(ids) < 2:
-        raise ValueError(f"the text {text!r} has {len(ids)} tokens: expected 2 or more")
+    ids = _ids(encode, text)
     found: dict[str, list[Tensor]] = {"core.attn.pattern": [], "core.resid": []}
 
     def keep(site: Site, value: Tensor):
@@ -108,17 +107,72 @@ def layer_run(
     with torch.inference_mode():
         model(torch.tensor([ids]), tap=keep)
         attention, states = (torch.stack(values) for values in found.values())
-        tops = [model.head(model.norm(state)).softmax(-1).topk(3) for state in states]
-    said = [[[decode([i]) for i in row] for row in top.indices.tolist()] for top in tops]
+        tops = [model.head(model.norm(state)).softmax(-1).topk(_RANKS) for state in states]
+    return {"attention": attention} | _told(ids, decode, states, tops)
+
+
+def loop_run(
+    model: Loop,
+    encode: Callable[[str], list[int]],
+    decode: Callable[[list[int]], str],
+    text: str,
+    loops: int | None = None,
+) -> dict:
+    """One text in a looped model, loop by loop, as `widgets.WordMicroscope` shows it.
+
+    encode, decode: the tokenizer, from text to ids and back. loops: the config's unless given.
+    Returns words [token], attention [loop, layer, token, token] of the core (means of heads),
+    states at the end of each loop [loop, token, width], norm [loop, token], the entropy of all
+    states and the rest without the first [loop], and the three likeliest next tokens, read out
+    through coda and head after each loop, likely [loop, token, rank] and said [loop][token][rank].
+    settled [token] is the first loop from which the likeliest of them is what it is after the last
+    loop. Raises ValueError for a text of fewer than two tokens.
+
+    >>> from looplab import LoopedConfig, LoopedTransformer
+    >>> model = LoopedTransformer(LoopedConfig(vocab=128, prelude=1, core=2, coda=1))
+    >>> letters = lambda text: [ord(letter) for letter in text]
+    >>> run = loop_run(model, letters, lambda ids: chr(ids[0]), "loops", 6)
+    >>> list(run["attention"].shape), list(run["states"].shape), len(run["settled"])
+    ([6, 2, 5, 5], [6, 5, 64], 5)
+    """
+    ids = _ids(encode, text)
+    patterns: list[Tensor] = []
+
+    def keep(site: Site, value: Tensor):
+        if site.name == "core.attn.pattern":
+            patterns.append(value[0].mean(0))
+
+    keep.patterns = True
+    states, tops = [], []
+    with torch.inference_mode():
+        ready = model.prepare(torch.tensor([ids]))
+        for _, z in model.passes(ready, loops, tap=keep):
+            states.append(z[0])
+            tops.append(model.answer(z, ready)[0].softmax(-1).topk(_RANKS))
+    answers = torch.stack([top.indices[:, 0] for top in tops])  # [loop, token]
+    return {
+        "attention": torch.stack(patterns).unflatten(0, (len(states), -1)),
+        "settled": lasting_from(answers == answers[-1]),
+    } | _told(ids, decode, torch.stack(states), tops)
+
+
+def _ids(encode: Callable[[str], list[int]], text: str) -> list[int]:
+    ids = encode(text)
+    if len(ids) < 2:
+        raise ValueError(f"the text {text!r} has {len(ids)} tokens: expected 2 or more")
+    return ids
+
+
+def _told(ids: list[int], decode: Callable[[list[int]], str], states: Tensor, tops: list) -> dict:
+    """What a widget is told of states [step, token, width] and their likeliest next tokens."""
     return {
         "words": [decode([one]) for one in ids],
-        "attention": attention,
         "states": states,
         "norm": states.norm(dim=-1),
         "entropy": residual_entropy(states),
         "rest": residual_entropy(states[:, 1:]),
         "likely": torch.stack([top.values for top in tops]),
-        "said": said,
+        "said": [[[decode([i]) for i in row] for row in top.indices.tolist()] for top in tops],
     }
 
 
