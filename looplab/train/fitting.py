@@ -19,8 +19,16 @@ from looplab.train import saving
 from looplab.train.draws import Seeds, drawn_batches
 from looplab.train.evaluating import Evaluate, Evaluations
 from looplab.train.interrupt import stop_on_interrupt
+from looplab.train.processes import Processes, join
 from looplab.train.recipe import Recipe
-from looplab.train.step import NO_TARGET, Progress, batch_loss, parts_of, train_step
+from looplab.train.step import (
+    NO_TARGET,
+    Progress,
+    batch_loss,
+    drawn_start,
+    parts_of,
+    train_step,
+)
 from looplab.train.telling import Teller, telling
 
 SAVE_SECONDS = 30.0  # a checkpoint is written this often, at the end, and on an interrupt
@@ -72,13 +80,20 @@ def fit(
     seconds: end this call after the step in which so much time has passed; called again with the
         same checkpoint, it goes on.
 
+    A script that torchrun starts in several processes trains one model in all of them, with the
+    result of one process up to rounding: a batch is the recipe's, of which each runs its rows, on
+    CPUs or on one GPU each (this was never run on GPUs). The first process lends the others its
+    start weights; it alone writes the checkpoint, calls `evaluate` and shows progress. All end
+    after the same step, and any number of processes goes on from a checkpoint.
+
     An interrupt (Ctrl-C, or the stop button) ends training after the step in hand; the model
     keeps what it has learned. Same recipe, same threads and same start weights: same result.
     Frozen weights stay as they are; a token whose target is -100 has no say in the loss.
 
     Raises ValueError for a checkpoint of another run, for a file that is no checkpoint, for a model
-    that is frozen altogether, and for batches the model cannot answer; FloatingPointError when the
-    loss stops being a number (the model then holds the last good weights).
+    that is frozen altogether, for batches the model cannot answer, and for a batch smaller than
+    the number of processes; FloatingPointError when the loss stops being a number (the model then
+    holds the last good weights).
     Source: Huginn's training (arXiv 2502.05171, section 3.3), at toy scale.
 
     Example:
@@ -96,11 +111,14 @@ def fit(
         raise ValueError(f"seconds={seconds!r}: expected a number above zero, or None")
     if whole_number("accumulate", accumulate, 1) > recipe.batch:
         raise ValueError(f"accumulate={accumulate}: a batch of {recipe.batch} has no more parts")
-    looks, seeds = Evaluations(evaluate, every, recipe.steps), Seeds(recipe)
+    ours = join(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    parts = parts_of(ours.rows(recipe.batch), accumulate)
+    looks, seeds = Evaluations(evaluate, every, recipe.steps, ours), Seeds(recipe)
     path = None if checkpoint is None else Path(checkpoint).expanduser()
     _check_model(model)
     _check_loops(model, recipe, seeds.loops)
-    with _training(model, device) as where:
+    with _training(model, ours.device):
+        ours.copy_first(model.state_dict().values())
         optimizer = torch.optim.AdamW(
             model.parameters(),
             recipe.lr,
@@ -117,10 +135,11 @@ def fit(
         elif path is not None:
             first, drawn = _first_batch(task, recipe)
             run = saving.identity(model, task, recipe, first)
+        ours.check_same("a checkpoint of this many steps:", past.step)  # before one is written
         if past.threads:  # the number of threads changes the last bits, so a resumed run keeps it
             threads = past.threads
         elif threads is None:
-            threads = _best_threads(model, task, recipe, seeds, accumulate)
+            threads = ours.told(_best_threads(model, task, recipe, seeds, parts[0]))
         looks.found += past.evaluations
         done, begun = Progress(list(past.loss)), time.perf_counter()
 
@@ -130,7 +149,7 @@ def fit(
             return saving.Saved(done.step, done.loss, loops, spent, threads, looks.found)
 
         def save() -> None:
-            if path is not None:
+            if path is not None and ours.first:
                 saving.save(path, run, model, optimizer, reached())
 
         if not past.threads:
@@ -138,21 +157,28 @@ def fit(
         with use_threads(threads):
             if drawn is None:
                 drawn = drawn_batches(task, recipe, seeds, done.step)
-            with telling(recipe.steps, done.step, progress) as teller:
+            with telling(recipe.steps, done.step, progress, not ours.first) as teller:
 
                 def after() -> bool:
                     if found := looks.after(model, done.step):
                         teller.say(found)
-                    return seconds is None or time.perf_counter() - begun < seconds
+                    return seconds is None or not ours.any(time.perf_counter() - begun >= seconds)
 
-                take = partial(train_step, model, optimizer, accumulate=accumulate)
+                take = partial(train_step, model, optimizer, accumulate=accumulate, ours=ours)
                 interrupted = _take_steps(
-                    model, take, drawn, recipe, seeds, done, save, after, teller
+                    model, take, drawn, recipe, seeds, done, save, after, teller, ours
                 )
         optimizer.zero_grad()
         now = reached()
     return History(
-        now.step, now.loss, now.loops, now.seconds, interrupted, str(where), threads, looks.found
+        now.step,
+        now.loss,
+        now.loops,
+        now.seconds,
+        interrupted,
+        str(ours.device),
+        threads,
+        looks.found,
     )
 
 
@@ -166,22 +192,24 @@ def _take_steps(
     save: Callable[[], None],
     after: Callable[[], bool],
     teller: Teller,
+    ours: Processes,
 ) -> bool:
     """Train from where `done` is to the end or to an interrupt; returns whether there was one.
 
     `take` takes a step; `after` it says whether to go on. Saves now and then, and at the end.
     """
     first, saved_at, interrupted, going = done.step, time.perf_counter(), False, True
-    where = model.head.weight.device
-    generator = torch.Generator(where)
+    generator = torch.Generator(ours.device)
     with stop_on_interrupt() as stop:
         try:
             for batch in drawn:
-                if stop or not going:
+                interrupted = ours.any(bool(stop))
+                if interrupted or not going:
                     break
                 if done.step == first:
+                    ours.check_same("a batch with the fingerprint", saving.fingerprint(batch))
                     _check_batch(model, batch)
-                batch = Batch(*(_usable(tensor, where) for tensor in batch))
+                batch = Batch(*(_usable(tensor, ours.device) for tensor in batch))
                 generator.manual_seed(seeds.noise[done.step])
                 loops = seeds.loops[done.step]
                 take(batch, recipe, loops, generator, done)
@@ -202,14 +230,13 @@ def _take_steps(
 
 
 @contextmanager
-def _training(model: LoopedTransformer, device: str | None) -> Iterator[torch.device]:
+def _training(model: LoopedTransformer, where: torch.device) -> Iterator[None]:
     """The model in training mode on a device; it goes back to the mode and device it came from."""
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     home, was_training = model.head.weight.device, model.training
     try:
         model.to(where).train()
         with torch.inference_mode(False), torch.enable_grad():  # also inside a no_grad
-            yield where
+            yield
     finally:
         model.to(home).train(was_training)
 
@@ -227,20 +254,19 @@ def _usable(tensor: torch.Tensor, where: torch.device) -> torch.Tensor:
 
 
 def _best_threads(
-    model: LoopedTransformer, task: Task, recipe: Recipe, seeds: Seeds, accumulate: int
+    model: LoopedTransformer, task: Task, recipe: Recipe, seeds: Seeds, rows: slice
 ) -> int:
-    """Threads that run the first step faster; changes neither weights nor random state."""
+    """Threads that run `rows` of the first step faster; changes no weights and no random state."""
     if model.head.weight.device.type != "cpu":
         return torch.get_num_threads()
     drawn = task(recipe.batch, torch.Generator().manual_seed(seeds.data[0]))
     batch = check_drawn(drawn, recipe.batch)
     _check_batch(model, batch)
     batch = Batch(*(_usable(tensor, model.device) for tensor in batch))
-    batch = parts_of(batch, accumulate)[0]
+    start = drawn_start(model, batch, torch.Generator().manual_seed(0))
 
     def work() -> None:
-        noise = torch.Generator().manual_seed(0)
-        batch_loss(model, batch, recipe, seeds.loops[0], noise).backward()
+        batch_loss(model, batch, recipe, seeds.loops[0], start, rows).backward()
 
     threads = faster_threads(work)
     model.zero_grad()

@@ -9,6 +9,7 @@ from torch import Tensor
 from looplab.measure import relative_step
 from looplab.model import LoopedTransformer
 from looplab.tasks import Batch
+from looplab.train.processes import Processes
 from looplab.train.recipe import Recipe
 
 NO_TARGET = -100  # what stands in targets where a token has none, as in PyTorch's cross-entropy
@@ -36,13 +37,14 @@ def train_step(
     generator: torch.Generator,
     progress: Progress,
     accumulate: int = 1,
+    ours: Processes | None = None,
 ) -> None:
     """Take the step after those of `progress`, and add its loss there.
 
-    `generator` draws the state at loop 0. The batch is run in as many parts as `accumulate` says;
-    loss and gradient are those of the whole. Raises, before the weights are touched, ValueError for
-    a batch without a target, and FloatingPointError when the loss or its gradient stops being a
-    number.
+    `generator` draws the state at loop 0. The batch is run in as many parts as `accumulate` says,
+    by each of `ours` on its own rows; loss and gradient are those of the whole. Raises, before the
+    weights are touched, ValueError for a batch without a target, and FloatingPointError when the
+    loss or its gradient stops being a number.
 
     >>> from looplab import LoopedConfig, tasks
     >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
@@ -52,12 +54,16 @@ def train_step(
     >>> progress.step
     1
     """
+    ours = ours or Processes(batch.tokens.device)
     optimizer.zero_grad()
+    start = drawn_start(model, batch, generator)
     loss = torch.zeros((), device=batch.tokens.device)
-    for part in parts_of(batch, accumulate):
-        of_part = batch_loss(model, part, recipe, loops, generator, batch)
+    for rows in parts_of(ours.rows(len(batch.tokens)), accumulate):
+        of_part = batch_loss(model, batch, recipe, loops, start, rows)
         of_part.backward()
         loss = loss + of_part.detach()
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    ours.add_up([loss, *(weight.grad for weight in weights)])
     size = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     if not (loss.isfinite() and size.isfinite()):
         if not (batch.targets != NO_TARGET).any():
@@ -76,35 +82,56 @@ def train_step(
     progress.torn = False
 
 
-def parts_of(batch: Batch, count: int) -> list[Batch]:
-    """The items of a batch in `count` parts, or fewer where there are not as many.
+def parts_of(rows: range, count: int) -> list[slice]:
+    """Rows of a batch in `count` parts, or fewer where there are not as many.
 
-    >>> items = torch.zeros(5, 2)
-    >>> [len(part.tokens) for part in parts_of(Batch(items, items, items), 2)]
-    [3, 2]
+    >>> parts_of(range(5, 10), 2)
+    [slice(5, 8, None), slice(8, 10, None)]
     """
-    size = -(-len(batch.tokens) // count)
-    return [Batch(*part) for part in zip(*(whole.split(size) for whole in batch), strict=True)]
+    size = -(-len(rows) // count)
+    return [slice(at, min(at + size, rows.stop)) for at in rows[::size]]
+
+
+def drawn_start(
+    model: LoopedTransformer, batch: Batch, generator: torch.Generator
+) -> Tensor | None:
+    """The state at loop 0 of a model with random starts, [batch, token, width]; else None.
+
+    It is drawn for the whole batch at once: drawn part by part it would be another.
+
+    >>> from looplab import LoopedConfig, tasks
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> batch = tasks.find_root(4, draw)
+    >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
+    >>> drawn_start(model, batch, draw) is None
+    True
+    """
+    if model.config.start != "normal":
+        return None
+    shape = (*batch.tokens.shape[:2], model.config.width)
+    return model.start(torch.empty(shape, dtype=model.dtype, device=model.device), generator)
 
 
 def batch_loss(
     model: LoopedTransformer,
-    batch: Batch,
+    whole: Batch,
     recipe: Recipe,
     loops: int,
-    generator: torch.Generator,
-    whole: Batch | None = None,
+    start: Tensor | None = None,
+    rows: slice = slice(None),
 ) -> Tensor:
     """Cross-entropy over all tokens with a target, of the last loop or of all, plus the penalty.
 
-    Where the batch is a part of a `whole` one, its share of that one's loss.
+    Of a part of the batch, its `rows`, this is their share in the loss of the whole. `start`
+    [batch, token, width] is the whole's state at loop 0; None for the model's own.
 
     >>> from looplab import LoopedConfig, tasks
     >>> model = LoopedTransformer(LoopedConfig(vocab=12, fields=2, width=16, heads=2))
-    >>> draw = torch.Generator().manual_seed(0)
-    >>> batch_loss(model, tasks.find_root(4, draw), Recipe(1, 4, loops=2), 2, draw).shape
+    >>> batch = tasks.find_root(4, torch.Generator().manual_seed(0))
+    >>> batch_loss(model, batch, Recipe(1, 4, loops=2), loops=2).shape
     torch.Size([])
     """
+    batch = Batch(*(tensor[rows] for tensor in whole))
     on_all = recipe.loss_on == "all"
     device = batch.tokens.device.type
     # T4-class GPUs only emulate bfloat16, slowly; they train in float32.
@@ -113,8 +140,8 @@ def batch_loss(
         out = model(
             batch.tokens,
             loops,
+            state=None if start is None else start[rows],
             grad_loops=recipe.grad_loops,
-            generator=generator,
             every_loop=on_all or recipe.penalty > 0,
         )
         logits = out.logits[None]  # [loop, batch, token, class]
@@ -124,9 +151,8 @@ def batch_loss(
     targets = batch.targets.long().expand(logits.shape[:-1])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=NO_TARGET)
-    share = 1.0
-    if whole is not None and len(batch.tokens) < len(whole.tokens):
-        share = len(batch.tokens) / len(whole.tokens)
+    share = len(batch.tokens) / len(whole.tokens)
+    if share < 1:
         told = [int((one.targets != NO_TARGET).sum()) for one in (batch, whole)]
         if told[1]:  # else it stays no number
             loss = loss * (told[0] / told[1]) if told[0] else 0 * logits.sum()

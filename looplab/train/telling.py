@@ -13,8 +13,8 @@ SAY_SECONDS = 30.0  # without a bar, a line is written this often, and at the en
 class Teller:
     """Tells how far a run has come, its loss, tokens a second and the time that is left."""
 
-    def __init__(self, steps: int, first: int, bar):
-        self.steps, self.first, self.bar = steps, first, bar
+    def __init__(self, steps: int, first: int, bar, silent: bool):
+        self.steps, self.first, self.bar, self.silent = steps, first, bar, silent
         self.begun = self.said = time.perf_counter()
         self.tokens = 0  # that this call has trained on
 
@@ -31,14 +31,16 @@ class Teller:
         """The run has ended, before its time where there is a `why`."""
         told = f"{why} after {done.step} of {self.steps} steps; the model keeps them."
         if why and not self.bar.disable:
-            self.bar.write(told)
+            self.say(told)
         elif self.bar.disable and self.said > self.begun:
             self._line(done)
             if why:
-                print(told, file=sys.stderr, flush=True)
+                self.say(told)
 
     def say(self, text: str) -> None:
         """A line of somebody else's, where it does not tear the bar."""
+        if self.silent:
+            return
         if self.bar.disable:
             print(text, file=sys.stderr, flush=True)
         else:
@@ -52,14 +54,17 @@ class Teller:
         self.said = time.perf_counter()
         each = (self.said - self.begun) / max(done.step - self.first, 1)
         left = each * (self.steps - done.step) / 60
-        told = f"step {done.step} of {self.steps}, {self._how(done)}, {left:.1f} minutes left"
-        print(told, file=sys.stderr, flush=True)
+        self.say(f"step {done.step} of {self.steps}, {self._how(done)}, {left:.1f} minutes left")
 
 
 @contextmanager
-def telling(steps: int, first: int, shown: bool) -> Iterator[Teller]:
-    """A `Teller` for `steps` steps, of which `first` were taken before; with a bar if `shown`."""
+def telling(steps: int, first: int, shown: bool, silent: bool = False) -> Iterator[Teller]:
+    """A `Teller` for `steps` steps, of which `first` were taken before; with a bar if `shown`.
+
+    A `silent` one says nothing at all: another process does.
+    """
+    shown = shown and not silent
     from tqdm.auto import tqdm  # not at import time: it looks for a notebook
 
     with tqdm(total=steps, initial=first, disable=not shown, unit="step", mininterval=0.2) as bar:
-        yield Teller(steps, first, bar)
+        yield Teller(steps, first, bar, silent)

@@ -18,8 +18,9 @@ def text_pieces(
 
     `tokens` [token] is a tensor, an array, or a file: .npy, or .safetensors with the tensor called
     `name` (None: its only one). A file is mapped and not read, so that it may be larger than
-    memory; whole numbers of any size will do. Raises ValueError for tokens that are no text, for a
-    text that is not longer than a piece, and for a file that has no such tensor.
+    memory, and processes of one machine share what they read of it. Whole numbers of any size will
+    do. Raises ValueError for tokens that are no text, for a text that is not longer than a piece,
+    and for a file that has no such tensor.
 
     >>> task = text_pieces(torch.arange(100), length=4)
     >>> batch = task(2, torch.Generator().manual_seed(0))
@@ -44,8 +45,8 @@ def text_pieces(
         first = torch.randint(0, len(text) - length, (batch,), generator=generator)
         at = first[:, None] + torch.arange(length + 1)
         drawn = torch.from_numpy(text[at.numpy()].astype(np.int64))
-        nowhere = torch.full((batch, length), -1)  # no token has a difficulty
-        return Batch(drawn[:, :-1].contiguous(), drawn[:, 1:].contiguous(), nowhere)
+        nowhere = torch.tensor(-1).expand(batch, length)  # no token has a difficulty
+        return Batch(drawn[:, :-1], drawn[:, 1:], nowhere)  # views: many batches are drawn at once
 
     return pieces
 
