@@ -16,7 +16,7 @@ from looplab.experiments.layerwise import (
     loop_run,
     next_token_loss,
 )
-from looplab.widgets import LayerMicroscope
+from looplab.widgets import LayerMicroscope, WordMicroscope
 from looplab.zoo import loopify
 
 CONFIG = LoopedConfig(vocab=128, width=16, heads=2, core=5, loops=1)
@@ -198,6 +198,64 @@ def test_a_text_loop_by_loop_is_what_a_trace_of_it_says(looped):
         words_of(looped, "x")
 
 
+def test_the_word_microscope_shows_what_was_measured_loop_by_loop(looped):
+    run = words_of(looped, "loops turn")
+    scope = WordMicroscope(run)
+    assert (scope.loop, scope.meta.first, scope.meta.last) == (1, 1, 6)
+    assert scope.meta.menus["head"] == ["layer", ["mean of layers", "layer 1", "layer 2"]]
+    close = {"rtol": 0, "atol": 3e-3}
+    state = scope.picture_state(3)
+    pattern = torch.tensor(state["attention"])
+    torch.testing.assert_close(pattern, run["attention"][2].mean(0), **close)
+    torch.testing.assert_close(torch.tensor(state["norm"]), run["norm"][2], rtol=1e-3, atol=0)
+    assert state["said"] == [names[0] for names in run["said"][2]]
+    assert state["loop"] == 3 and state["final"] == (run["settled"] <= 3).tolist()
+    scope.stage.head = 2
+    pattern = torch.tensor(scope.picture_state(6)["attention"])
+    torch.testing.assert_close(pattern, run["attention"][5, 1], **close)
+    scope.token = 4
+    told = f"{(run['settled'] <= 2).sum()} of 10; “s” has it from loop {run['settled'][4]} on."
+    assert scope.describe(2).startswith("Loop 2 of 6: ")
+    assert scope.describe(2).endswith(f"Tokens with their final answer: {told}")
+    assert "Tokens with their final answer: 10 of 10" in scope.describe(6)
+    scope.hold(1)
+    assert scope.describe(3).endswith("Held beside it, loop 1.")
+    assert json.loads(json.dumps(scope.stage.meta)) == scope.meta.as_dict()
+    strip = scope.film_strip((0, 1, 4, 9))
+    assert strip.data == {"loops": [1, 4]} and "Loop 4 of 6: " in strip.alt
+    titles = [panel.get_title("left") for panel in strip.figure.axes if panel.get_visible()]
+    assert titles[0] == f"loop 1: {(run['settled'] <= 1).sum()} of 10 final"
+    with pytest.raises(ValueError, match="no loop to show: this run has 1 to 6"):
+        scope.film_strip((0, 7))
+    with pytest.raises(ValueError, match="loop=0: this run has loops 1 to 6"):
+        scope.describe(0)
+    with pytest.raises(ValueError, match="no model here to read a text: give WordMicroscope"):
+        scope.show("ab")
+
+
+def test_another_text_under_the_same_loops(looped):
+    scope = WordMicroscope(words_of(looped, "abc"), lambda text: words_of(looped, text), "abc")
+    scope.loop, scope.token = 5, 2
+    scope.box.value = "ab"
+    assert scope.meta.labels == ["a", "b"] and (scope.loop, scope.token) == (5, 1)
+    before = scope.stage.data
+    scope.box.value = "a"
+    scope.box.value = "a" * 41
+    assert scope.stage.data == before
+    scope.read = lambda text: words_of(looped, text, loops=4)
+    with pytest.raises(ValueError, match="read gives loops up to 4: expected 6"):
+        scope.show("ab")
+
+
+def test_a_long_text_in_many_loops_travels_light_and_one_loop_of_one_layer_is_shown(looped):
+    assert WordMicroscope(words_of(looped, "loops " * 6 + "turn", loops=32)).payload < 2**18
+    small = LoopedTransformer(LoopedConfig(vocab=128, width=16, heads=2, core=1)).eval()
+    scope = WordMicroscope(words_of(small, "ab", loops=1))
+    assert repr(scope) == "WordMicroscope(loops=1..1, layers=1, tokens=2)"
+    assert "2 of 2" in scope.describe()
+    assert len(scope.meta.lengths) >= 2  # a scale has two ends, whatever the lengths are
+
+
 def test_lines_tell_means_and_many_are_shades():
     values = {f"loop {n}": torch.full((3, 2), float(n)) for n in range(9)}
     picture = plots.across_layers({"ColSum": values}, first=12)
@@ -261,6 +319,73 @@ def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, 
     page.keyboard.press("Enter")
     shown(".looplab-words", has_text="“r”").wait_for()
     agrees("4 4 2 None")
+    shown("input[type=text]").fill("x")
+    page.keyboard.press("Enter")
+    shown(".looplab-words", has_text="Not read: the text 'x' has 1 tokens").wait_for()
+    assert notebook.all_errors() == [] and notebook.errors == []
+    page.close()
+
+
+WORDS = {
+    "make": """\
+import torch
+from looplab import LoopedConfig, LoopedTransformer
+from looplab.experiments.layerwise import loop_run
+from looplab.widgets import WordMicroscope
+
+torch.manual_seed(0)
+config = LoopedConfig(vocab=128, width=16, heads=2, prelude=1, core=2, coda=1, injection="concat")
+model = LoopedTransformer(config).eval()
+def read(text):
+    return loop_run(model, lambda t: [ord(x) for x in t], lambda ids: chr(ids[0]), text, 6)
+scope = WordMicroscope(read("loops turn"), read, "loops turn")""",
+    "show": "scope",
+    "read": "print(scope.loop, scope.token, scope.stage.head, scope.held_loop)\n"
+    "print(scope.describe())",
+}
+
+
+def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(
+    chromium, lab, lab_folder
+):
+    browser.write_notebook(lab_folder / "words.ipynb", WORDS)
+    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
+    notebook = browser.Notebook(page, lab, "words.ipynb")
+    notebook.run_all()
+
+    def shown(what, **filters):  # the cell anew: reading runs another one
+        return notebook.cell("show").locator(what, **filters)
+
+    canvas = ".looplab-canvas"
+
+    def agrees(state):
+        told = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
+        assert (
+            next(lines for lines in told if lines[0] == state)[1]
+            == shown(".looplab-words").inner_text()
+        )
+
+    agrees("1 9 0 None")
+    shown(canvas).focus()
+    for key in ("ArrowLeft", "ArrowRight", "ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+    agrees("3 8 0 None")
+    before = shown(canvas).screenshot()
+    shown("select").last.select_option(label="layer 2")
+    agrees("3 8 2 None")
+    assert shown(canvas).screenshot() != before
+    shown(canvas).focus()
+    page.keyboard.press("h")
+    page.keyboard.press("End")
+    agrees("6 8 2 3")
+    box = shown(canvas).bounding_box()
+    left = max(0, (box["width"] - 2 * 490 - 28) / 2) + 46  # where the lines begin: loop 1
+    page.mouse.click(box["x"] + left + 4, box["y"] + 4 + 280 + 18 + 90)
+    agrees("1 8 2 3")
+    shown("input[type=text]").fill("other")
+    page.keyboard.press("Enter")
+    shown(".looplab-words", has_text="“r”").wait_for()
+    agrees("1 4 2 None")
     shown("input[type=text]").fill("x")
     page.keyboard.press("Enter")
     shown(".looplab-words", has_text="Not read: the text 'x' has 1 tokens").wait_for()

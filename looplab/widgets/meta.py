@@ -130,14 +130,18 @@ class MicroscopeMeta(Meta):
 
 @dataclass(frozen=True, kw_only=True)
 class LayersMeta(Meta):
-    """One text in a language model, layer by layer.
+    """One text in a language model, layer by layer or loop by loop: step by step.
 
-    Arrays: `attention` [layer, head, token, token]; `norm` [layer, token], log10 of the states'
-    lengths; `entropy` [layer, 2], with the first token and without; `likely` [layer, token, rank].
+    Arrays: `attention` [step, pattern, token, token]; `norm` [step, token], log10 of the states'
+    lengths; `entropy` [step, 2], with the first token and without; `likely` [step, token, rank].
+    The menu `head` chooses among the mean of the patterns and each of them.
     """
 
     kind: str = "layers"
     labels: list[str]  # the words of the text [token]
-    said: list[list[list[str]]]  # the likeliest next words [layer][token][rank]
-    norm_range: list[int]  # lowest and highest decade
+    said: list[list[list[str]]]  # the likeliest next words [step][token][rank]
+    whole: str  # what the mean of the patterns is called where there is no menu
+    every: int  # of which numbers those are multiples that stand below the lines
+    lengths: list[float]  # at the lines of their log scale, the first and the last at its ends
     entropy_most: float  # the upper end of its scale
+    settled: list[int] | None = None  # step from which the likeliest word is the last one's [token]

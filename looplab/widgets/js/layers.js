@@ -1,30 +1,38 @@
-// The layer microscope: one text in a language model, its layers under a slider.
+// The layer and the word microscope: one text in a language model, its layers or loops under a slider.
 (() => {
-  const { BLUE, GHOST, INK, ORANGE, RULE, SOFT, clamp, nameRows, percent, range } = looplab;
+  const { BLUE, GHOST, GREEN, INK, ORANGE, RULE, SOFT, clamp, nameRows, percent, range } = looplab;
   const { shade, shadeBeside, sideOf, style } = looplab;
 
   // meta: LayersMeta of meta.py says what is in it and in data.
   looplab.painters.layers = (meta, data) => {
-    const { labels, said, last } = meta, tokens = labels.length, { attention, norm } = data;
-    const heads = attention.shape[1], side = sideOf(labels);
-    const weight = (state, layer, row, column) => {
-      if (heads > 1 && state.head > 0) return attention.at(layer, state.head - 1, row, column);
-      const add = (sum, head) => sum + attention.at(layer, head, row, column);
-      return range(heads).reduce(add, 0) / heads;
+    const { labels, said, settled, first, last, slider } = meta, tokens = labels.length;
+    const { attention, norm, likely } = data, [, patterns] = meta.menus.head;
+    const many = attention.shape[1], side = sideOf(labels);
+    // Arrays count from 0, `now`, what the slider says from `first`.
+    const weight = (state, now, row, column) => {
+      if (many > 1 && state.head > 0) return attention.at(now, state.head - 1, row, column);
+      const add = (sum, one) => sum + attention.at(now, one, row, column);
+      return range(many).reduce(add, 0) / many;
     };
-    const lengthOf = (layer, token) => Math.floor(10 ** norm.at(layer, token) + 0.5);
+    const lengthOf = (now, token) => Math.floor(10 ** norm.at(now, token) + 0.5);
+    const isFinal = (loop, token) => settled !== null && settled[token] <= loop;
 
     function words(state) {
-      const { loop: layer, token } = state;
-      const add = (sum, row) => sum + weight(state, layer, row, 0);
-      const first = percent(range(tokens).reduce(add, 0) / tokens);
+      const { loop, token } = state, now = loop - first;
+      const add = (sum, row) => sum + weight(state, now, row, 0);
+      const share = percent(range(tokens).reduce(add, 0) / tokens);
       const told = [
-        `Layer ${layer} of ${last}: ${first} of the attention goes to “${labels[0]}”, ` +
-          `whose state has length ${lengthOf(layer, 0)}.`,
-        `At “${labels[token]}” (length ${lengthOf(layer, token)}) the model would now say ` +
-          `“${said[layer][token][0]}” (${percent(data.likely.at(layer, token, 0))}).`,
+        `${slider[0].toUpperCase()}${slider.slice(1)} ${loop} of ${last}: ${share} of the ` +
+          `attention goes to “${labels[0]}”, whose state has length ${lengthOf(now, 0)}.`,
+        `At “${labels[token]}” (length ${lengthOf(now, token)}) the model would now say ` +
+          `“${said[now][token][0]}” (${percent(likely.at(now, token, 0))}).`,
       ];
-      if (state.held) told.push(`Held beside it, layer ${state.held_loop}.`);
+      if (settled !== null) {
+        const count = range(tokens).filter(t => isFinal(loop, t)).length;
+        told.push(`Tokens with their final answer: ${count} of ${tokens}; “${labels[token]}” ` +
+          `has it from ${slider} ${settled[token]} on.`);
+      }
+      if (state.held) told.push(`Held beside it, ${slider} ${state.held_loop}.`);
       return told.join(" ");
     }
 
@@ -54,17 +62,18 @@
     }
 
     function drawPattern(pen, panel, state) {
-      const which = heads > 1 && state.head > 0 ? `head ${state.head - 1}` : "mean of heads";
-      pen.title(panel, `Attention in layer ${state.loop}, ${which}`, state.held
-        ? `lower half of a cell: layer ${state.held_loop}` : "the row's token looks at the column's");
+      const which = patterns.length ? patterns[state.head] : meta.whole;
+      pen.title(panel, `Attention in ${slider} ${state.loop}, ${which}`, state.held
+        ? `lower half of a cell: ${slider} ${state.held_loop}`
+        : "the row's token looks at the column's");
       const slant = Math.min(58, 8 + 5 * Math.max(...labels.map(name => name.length)));
       const room = Math.min(panel.w - side - 8, 1.35 * (panel.h - 46 - slant));
       const size = room / tokens, rowH = Math.min(size, (panel.h - 46 - slant) / tokens);
       const area = { x: panel.x + side, y: panel.y + 42, w: size * tokens, h: rowH * tokens };
       nameRows(pen, area, rowH, labels, state.token);
       for (const row of range(tokens)) for (const column of range(row + 1)) {
-        const now = weight(state, state.loop, row, column);
-        const held = state.held ? weight(state, state.held_loop, row, column) : 0;
+        const now = weight(state, state.loop - first, row, column);
+        const held = state.held ? weight(state, state.held_loop - first, row, column) : 0;
         pen.cell(area.x + column * size + 0.5, area.y + row * rowH + 0.5, size - 1, rowH - 1,
           shade(now, ORANGE), state.held ? shadeBeside(now, held, ORANGE) : undefined);
       }
@@ -82,61 +91,78 @@
     }
 
     function drawSaid(pen, panel, state) {
-      pen.title(panel, `What it would say after layer ${state.loop}`,
+      pen.title(panel, `What it would say after ${slider} ${state.loop}`,
         "likeliest next words at each token; the bar is the first one's share");
       const area = { x: panel.x + side, y: panel.y + 42, w: panel.w - side - 4 };
-      const rowH = Math.min(17, (panel.h - 56) / tokens), bar = area.w * 0.25;
+      const key = settled === null ? 0 : 16;           // room for the mark, and below for its key
+      const rowH = Math.min(17, (panel.h - 56 - key) / tokens), bar = area.w * 0.25;
+      const from = area.x + bar + 8 + key;
       area.h = rowH * tokens;
       nameRows(pen, area, rowH, labels, state.token);
       for (const t of range(tokens)) {
-        const y = area.y + (t + 0.5) * rowH, share = data.likely.at(state.loop, t, 0);
-        pen.cell(area.x, area.y + t * rowH + 1, bar * share, rowH - 2, shade(0.75, BLUE));
-        pen.text(said[state.loop][t].join("  ·  "), area.x + bar + 8, y, {
-          size: Math.min(12, rowH - 1), bold: t === state.token, max: area.w - bar - 8,
+        const now = state.loop - first, y = area.y + (t + 0.5) * rowH;
+        pen.cell(area.x, area.y + t * rowH + 1, bar * likely.at(now, t, 0), rowH - 2,
+          shade(0.75, BLUE));
+        if (isFinal(state.loop, t)) drawTick(pen, from - 12, y);
+        pen.text(said[now][t].join("  ·  "), from, y, {
+          size: Math.min(12, rowH - 1), bold: t === state.token, max: area.x + area.w - from,
         });
       }
       pen.box(area.x, area.y, bar, area.h);
+      if (settled !== null) {
+        const y = area.y + area.h + 14;
+        drawTick(pen, from - 12, y);
+        pen.text(`final answer, as after ${slider} ${last}`, from, y,
+          { size: 11, colour: SOFT, max: area.x + area.w - from });
+      }
       return { ...area, kind: "tokens" };
     }
 
-    // lines: [name, style, layer => height from 0 to 1]; ticks: [height, text].
+    function drawTick(pen, x, y) {
+      pen.line([[x - 4, y], [x - 1, y + 3.5], [x + 4, y - 4]], { colour: GREEN, width: 2 });
+    }
+
+    // lines: [name, style, n => height from 0 to 1]; ticks: [height, text].
     function drawLines(pen, panel, state, head, below, lines, ticks) {
       pen.title(panel, head, below);
       const area = { x: panel.x + 46, y: panel.y + 42, w: panel.w - 52, h: panel.h - 92 };
-      const toX = layer => area.x + (layer / last) * area.w;
+      const toX = n => area.x + (n / (last - first || 1)) * area.w, now = state.loop - first;
       const toY = height => area.y + (1 - height) * area.h, bottom = area.y + area.h;
       for (const [height, text] of ticks) {
         pen.line([[area.x, toY(height)], [area.x + area.w, toY(height)]], { colour: RULE });
         pen.text(text, area.x - 5, toY(height), { size: 11, colour: SOFT, align: "right" });
       }
       pen.box(area.x, area.y, area.w, area.h);
-      for (let n = 0; n <= last; n += 5) {
-        pen.text(String(n), toX(n), bottom + 10, { size: 11, colour: SOFT, align: "center" });
+      for (const n of range(last - first + 1)) if (n === 0 || (first + n) % meta.every === 0) {
+        pen.text(String(first + n), toX(n), bottom + 10,
+          { size: 11, colour: SOFT, align: "center" });
       }
       let x = area.x;
       for (const [name, look, height] of lines) {
         const [colour, , dash] = style(look);
-        pen.line(range(last + 1).map(n => [toX(n), toY(height(n))]), { colour, width: 2, dash });
-        pen.marker(look, toX(state.loop), toY(height(state.loop)), 5, { fill: colour, stroke: "#fff" });
+        const path = range(last - first + 1).map(n => [toX(n), toY(height(n))]);
+        pen.line(path, { colour, width: 2, dash });
+        pen.marker(look, toX(now), toY(height(now)), 5, { fill: colour, stroke: "#fff" });
         pen.line([[x, bottom + 28], [x + 20, bottom + 28]], { colour, width: 2, dash });
         pen.marker(look, x + 10, bottom + 28, 4, { fill: colour });
         x += 26 + pen.text(name, x + 26, bottom + 28, { size: 12, max: 130 }) + 16;
       }
       if (state.held) {
-        const at = toX(state.held_loop);
+        const at = toX(state.held_loop - first);
         pen.line([[at, area.y], [at, bottom]], { colour: GHOST, width: 2, dash: [5, 4] });
       }
-      pen.line([[toX(state.loop), area.y], [toX(state.loop), bottom]], { width: 1.25 });
-      pen.text("layer", area.x + area.w, bottom + 28, { size: 11, colour: SOFT, align: "right" });
-      return { ...area, kind: "layers" };
+      pen.line([[toX(now), area.y], [toX(now), bottom]], { width: 1.25 });
+      pen.text(slider, area.x + area.w, bottom + 28, { size: 11, colour: SOFT, align: "right" });
+      return { ...area, kind: "steps" };
     }
 
-    const middle = range(last + 1).map(layer => {
-      const all = range(tokens - 1).map(t => norm.at(layer, t + 1)).sort((a, b) => a - b);
+    const middle = range(last - first + 1).map(n => {
+      const all = range(tokens - 1).map(t => norm.at(n, t + 1)).sort((a, b) => a - b);
       return all[(all.length - 1) >> 1];
     });
     function drawNorms(pen, panel, state) {
-      const [low, high] = meta.norm_range, share = x => (x - low) / (high - low);
+      const scale = meta.lengths.map(Math.log10), low = scale[0], high = scale.at(-1);
+      const share = x => (x - low) / (high - low);
       const lines = [
         [`“${labels[0]}”`, 0, n => share(norm.at(n, 0))],
         ["median of the others", 1, n => share(middle[n])],
@@ -144,9 +170,9 @@
       if (state.token) {
         lines.push([`“${labels[state.token]}”`, 2, n => share(norm.at(n, state.token))]);
       }
-      const ticks = range(high - low + 1).map(n => [n / (high - low), String(10 ** (low + n))]);
-      return drawLines(pen, panel, state, "Length of the states", "after each layer, log scale",
-        lines, ticks);
+      const ticks = scale.map((x, n) => [share(x), String(meta.lengths[n])]);
+      return drawLines(pen, panel, state, "Length of the states",
+        `after each ${slider}, log scale`, lines, ticks);
     }
 
     function drawEntropy(pen, panel, state) {
@@ -161,8 +187,9 @@
       const zone = (place.zones || []).find(one => x >= one.x - side * (one.kind === "tokens")
         && x <= one.x + one.w && y >= one.y && y <= one.y + one.h);
       if (!zone) return null;
-      if (zone.kind === "layers") {
-        return { loop: clamp(Math.round(((x - zone.x) / zone.w) * last), 0, last) };
+      if (zone.kind === "steps") {
+        const n = Math.round(((x - zone.x) / zone.w) * (last - first));
+        return { loop: clamp(first + n, first, last) };
       }
       return { token: clamp(Math.floor(((y - zone.y) / zone.h) * tokens), 0, tokens - 1) };
     }

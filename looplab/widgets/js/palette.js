@@ -3,7 +3,7 @@
   const { clamp } = looplab;
   const INK = "#1a1a1a", SOFT = "#595959", RULE = "#d4d4d4", GHOST = "#6a3d7c";
   const PATH = "#8a8a8a";                          // where the state came from
-  const BLUE = [0, 114, 178], ORANGE = [188, 76, 0];
+  const BLUE = [0, 114, 178], ORANGE = [188, 76, 0], GREEN = "#00704f";
   const FONT = '"Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif';
   // Okabe-Ito colours without yellow; each with its own marker and dash, so colour is never alone.
   const STYLES = [
@@ -29,6 +29,6 @@
     return 0.299 * r + 0.587 * g + 0.114 * b < 140 ? "#fff" : INK;
   };
 
-  Object.assign(looplab, { INK, SOFT, RULE, GHOST, PATH, BLUE, ORANGE, FONT });
+  Object.assign(looplab, { INK, SOFT, RULE, GHOST, PATH, BLUE, ORANGE, GREEN, FONT });
   Object.assign(looplab, { style, rgbOf, shade, shadeBeside, inkOn });
 })();
