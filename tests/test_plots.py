@@ -15,7 +15,9 @@ from matplotlib.image import imread
 
 from looplab import measure, plots
 
-ROOMS = tuple(f"looplab.plots.{name}" for name in ("figures", "layers", "phases", "spectra"))
+ROOMS = tuple(
+    f"looplab.plots.{name}" for name in ("figures", "layers", "phases", "spectra", "words")
+)
 RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
 STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
 FALLING = torch.tensor([[8.0, 4.0], [2.0, 1.0], [0.5, 0.25]])
@@ -138,6 +140,15 @@ FIGURES = {
     "bars": (
         lambda: plots.bars({"looped": 0.875, "twin": 0.5}, "accuracy", {"looped": 0.1, "twin": 0}),
         ["accuracy: looped 0.88 ± 0.10; twin 0.50 ± 0.00"],
+    ),
+    "word_map": (
+        lambda: plots.word_map(
+            ["The", " loop", "s", " turn", "."], torch.tensor([1, 2, 6, 6, 3]), "loop", "A text", 3
+        ),
+        [
+            "A text: 5 tokens, loop: mean 3.6, least 1, most 6.",
+            "Largest: “s” of “loops” 6, “turn” of “turn.” 6, “.” of “turn.” 3.",
+        ],
     ),
     "phase_diagram": (
         lambda: plots.phase_diagram(
@@ -374,3 +385,52 @@ def test_kinds_differ_in_colour_and_mark_and_all_that_grid_finds_have_one():
 
     looks = [(plots.PHASES[kind].colour, plots.PHASES[kind].mark) for kind in KINDS]
     assert len({colour for colour, _ in looks}) == len({mark for _, mark in looks}) == len(KINDS)
+
+
+def words_drawn(picture):
+    """Words and numbers of a word map, with where they stand: (text, x, y), numbers above."""
+    return [(text.get_text(), *text.get_position()) for text in picture.figure.axes[0].texts]
+
+
+def test_a_word_map_writes_every_word_and_its_number_on_a_shade_of_its_own():
+    values = torch.tensor([1.0, 2.0, 6.0, float("nan"), 3.0])
+    picture = plots.word_map(["The", " loop", "s", " $turn$", "."], values)
+    drawn = [text for text, _, _ in words_drawn(picture)]
+    assert drawn == ["1", "The", "2", "loop", "6", "s", "", "$turn$", "3", "."]
+    cells = picture.figure.axes[0].patches
+    assert len({cell.get_facecolor() for cell in cells}) == 5
+    assert cells[3].get_facecolor() == (1, 1, 1, 1)
+    ends = [cell.get_x() + cell.get_width() for cell in cells]
+    assert cells[2].get_x() == pytest.approx(ends[1])  # a piece is glued to its word
+    assert cells[1].get_x() > ends[0] + 0.05 and cells[3].get_x() > ends[2] + 0.05
+    key = picture.figure.axes[1]
+    assert [tick.get_text() for tick in key.get_xticklabels()] == ["1", "2", "3", "4", "5", "6"]
+    assert "Largest: “s” of “loops” 6, “.” of “$turn$.” 3, “loop” of “loops” 2." in picture.alt
+
+
+def test_a_long_word_map_stays_in_its_width_and_breaks_lines_between_words():
+    words = [" settle", "ment", "s", " are", " reached", "."] * 20
+    picture = plots.word_map(words, torch.arange(120) % 9, width=7.0)
+    cells = picture.figure.axes[0].patches
+    assert max(cell.get_x() + cell.get_width() for cell in cells) <= 7.0
+    for before, cell, word in zip(cells, cells[1:], words[1:], strict=False):
+        assert word.startswith(" ") or cell.get_y() == before.get_y()
+    assert 4 <= len({cell.get_y() for cell in cells}) <= 9
+    tall, wide, _ = pixels(picture).shape
+    assert wide <= 7.3 * plots.DPI * plots.SHARP and tall < 0.7 * wide
+
+
+def test_a_word_map_breaks_lines_where_the_text_does_and_inside_what_is_too_long():
+    picture = plots.word_map(["a", "\n", "b", *["mmmmmmmm"] * 12], torch.arange(15) / 10, "nats")
+    cells = picture.figure.axes[0].patches
+    assert cells[1].get_y() == cells[0].get_y() < cells[2].get_y() == cells[3].get_y()
+    assert cells[-1].get_y() > cells[2].get_y()
+    drawn = [text for text, _, _ in words_drawn(picture)]
+    assert drawn[:6] == ["0", "a", "0.10", "⏎", "0.20", "b"]
+
+
+def test_a_word_map_says_what_it_cannot_show():
+    with pytest.raises(ValueError, match=r"numbers of shape \(3,\) for 2 words: expected one"):
+        plots.word_map(["a", " b"], torch.ones(3))
+    with pytest.raises(ValueError, match="none of the words has a finite number"):
+        plots.word_map(["a", " b"], torch.full((2,), float("nan")))
