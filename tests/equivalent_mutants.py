@@ -411,6 +411,17 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "the mean over all of it is taken at the end"
         ),
     },
+    "08.1": {
+        "(a line earlier or later)  ->  right = tokens[:, 1:].expand(len(logits), -1, -1)": EARLIER,
+        "logs = logits[:, :, :-1].log_softmax(-1)  ->  logs = logits[:, :, :].log_softmax(-1)": (
+            "gather takes as many tokens as there are to judge, the first ones"
+        ),
+        "return -logs.gather(-1, right[..., None])[..., 0].mean(-1)"
+        "  ->  return -logs.gather(-1, right[..., None])[..., -1].mean(-1)": TWICE,
+    },
+    "08.5": {
+        "(a line earlier or later)  ->  entropy = torch.special.entr(exits).sum(0)": EARLIER,
+    },
     "10.3": {
         "return torch.cat((head[..., 0::2], head[..., 1::2]), dim=-1)"
         "  ->  return torch.cat((head[..., ::2], head[..., 1::2]), dim=-1)": (

@@ -1,10 +1,13 @@
 """Right answers that come in unusual ways, and that a colleague would accept all the same."""
 
 import numpy
+import scipy.stats
 import torch
 import torch.nn.functional as F
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
+
+from looplab import generate
 
 
 def changed(value, change):
@@ -49,7 +52,7 @@ KINDS = {
     "tensors of one number": as_scalar_tensor,
 }
 # Where the answer has to stay a tensor: its gradient is asked for.
-TENSORS = {"02.2", "02.5"}
+TENSORS = {"02.2", "02.5", "08.2", "08.5"}
 
 
 def in_kind(answer, kind):
@@ -169,6 +172,81 @@ def oracle_stacked(exits, right):
     return torch.stack((spare, ((best > 0) & ~kept).double().mean()))
 
 
+def each_text_by_itself(logits, tokens):
+    return [
+        [F.cross_entropy(said[:-1], text[1:]) for said, text in zip(loop, tokens, strict=True)]
+        for loop in logits
+    ]
+
+
+def each_loss(logits, tokens):
+    count, vocab = logits.shape[0], logits.shape[-1]
+    targets = tokens[:, 1:].flatten()
+    each = F.cross_entropy(logits.reshape(-1, vocab), targets.repeat(count), reduction="none")
+    return each.view(count, -1).mean(1)
+
+
+def by_every_loop(model, tokens, loops, grad_loops):
+    run = model(tokens[:, :-1], loops, grad_loops=grad_loops, every_loop=True)
+    return each_loss(model.readout(run.loop_states[-grad_loops:]), tokens)
+
+
+def by_passes(model, tokens, loops, grad_loops):
+    ready = model.prepare(tokens)  # the last token too: no other looks at it
+    passes = model.passes(ready, loops, grad_loops=grad_loops)
+    states = [z for loop, z in passes if loop >= loops - grad_loops]
+    logits = torch.stack(
+        [model.head(model.norm(model.through_coda(z, ready.context))) for z in states]
+    )
+    return list(each_loss(logits[:, :, :-1], tokens))
+
+
+def by_detach(model, tokens, loops, grad_loops):
+    ready, losses = model.prepare(tokens[:, :-1]), []
+    z = ready.start
+    for loop in range(loops):
+        z = model.step(z.detach() if 0 < loop == loops - grad_loops else z, ready)
+        logits = model.answer(z, ready)
+        losses.append(F.cross_entropy(logits.mT, tokens[:, 1:]))
+    return torch.stack(losses[-grad_loops:])
+
+
+def by_gumbel(model, tokens, new, loops, temperature, generator):
+    for _ in range(new):
+        logits = model(tokens, loops).logits[:, -1] / temperature
+        luck = torch.rand(logits.shape, generator=generator).clamp_min(1e-20)
+        tokens = torch.cat((tokens, (logits - (-luck.log()).log()).argmax(-1)[:, None]), dim=1)
+    return tokens
+
+
+def by_cumulated_shares(model, tokens, new, loops, temperature, generator):
+    length = tokens.shape[1]
+    text = F.pad(tokens, (0, new))
+    for at in range(length, length + new):
+        ready = model.prepare(text[:, :at])
+        z = ready.start
+        for _ in range(loops):
+            z = model.step(z, ready)
+        below = (model.answer(z, ready)[:, -1] / temperature).softmax(-1).cumsum(-1)
+        luck = torch.rand(len(text), 1, generator=generator)
+        text[:, at] = (below < luck).sum(-1).clamp(max=below.shape[-1] - 1)
+    return text.numpy()
+
+
+def by_generate(model, tokens, new, loops, temperature, generator):
+    return generate(model, tokens, new, loops, temperature=temperature, generator=generator).tokens
+
+
+def by_sem(a, b):
+    apart = (a - b).numpy()
+    return [numpy.mean(apart), scipy.stats.sem(apart)]
+
+
+def by_where(exits, losses, beta):
+    logs = torch.where(exits > 0, exits, 1.0).log()
+    return (exits * (losses + beta * logs)).sum() / exits.shape[1]
+
+
 # exercise -> other ways to do it
 RIGHT = {
     "01.4": [copies_by_clone, by_backward],
@@ -195,4 +273,18 @@ RIGHT = {
     "06.1": [returns_by_numpy],
     "06.3": [exit_by_a_loop],
     "06.4": [oracle_stacked],
+    "08.1": [each_text_by_itself],
+    "08.2": [by_every_loop, by_passes, by_detach],
+    "08.3": [by_gumbel, by_cumulated_shares, by_generate],
+    "08.4": [by_sem],
+    "08.5": [
+        by_where,
+        lambda exits, losses, beta: (
+            (exits * losses + beta * torch.xlogy(exits, exits)).sum(0).mean()
+        ),
+        lambda exits, losses, beta: (
+            (exits * losses + beta * exits * (exits + 1e-9).log()).sum(0).mean()
+        ),
+    ],
+    "08.6": [lambda depth, once, core, loops: numpy.emath.logn(loops, (depth - once) / core)],
 }
