@@ -83,14 +83,14 @@ def no_tokenizer(name: str) -> Callable[[str], list[int]]:
 def load_tokenizer(folder: str | Path):
     """The tokenizer in a model's folder, as transformers has it; ValueError where there is none."""
     try:
-        from transformers import AutoTokenizer, PreTrainedConfig
+        from transformers import AutoTokenizer, PretrainedConfig
     except ImportError:
         raise ValueError(
             'text needs a tokenizer: pip install transformers, or give ids, {"tokens": [...]}'
         ) from None
     try:
         # The tokenizer's own files decide: transformers does not know every family's config.json.
-        config = PreTrainedConfig()
+        config = PretrainedConfig()
         where = Path(folder)
         if where.suffix == ".gguf" and where.is_file():
             return AutoTokenizer.from_pretrained(where.parent, gguf_file=where.name)
