@@ -1,11 +1,16 @@
-"""What a training step costs: looped, truncated, unrolled twin, and PyTorch's own encoder stack.
+"""What a training step costs, beside PyTorch's own parts.
 
-    python benchmarks/bench_train.py
+    python benchmarks/bench_train.py [steps language data first]
 
-All run 16 layer calls of the same shapes, so their FLOPs are equal (but for truncation). Then the
-model of chapter 02: what its data costs beside a step, and what the whole training takes.
+`steps` compares a looped model, a truncated one and the unrolled twin with PyTorch's encoder stack:
+16 layer calls of the same shapes, so equal FLOPs (but for truncation). `language` compares the step
+that `train.fit` takes on the loop of data/make_language.py with a stack of as many layers in plain
+PyTorch. `data` and `first` are the model of chapter 02: what its data costs beside a step, and what
+the whole training takes.
 """
 
+import statistics
+import sys
 import time
 from functools import partial
 
@@ -15,10 +20,26 @@ from timing import interleave, show
 from torch import nn
 
 from looplab import LoopedConfig, LoopedTransformer, tasks, train
+from looplab.train.step import Progress, train_step
 from looplab.zoo import checkpoints
 
 WIDTH, CORE, LOOPS, TOKENS, BATCH, VOCAB = 64, 2, 8, 32, 64, 64
 CONFIG = LoopedConfig(vocab=VOCAB, width=WIDTH, core=CORE, loops=LOOPS, position="none")
+
+LANGUAGE = LoopedConfig(
+    vocab=2048,
+    width=128,
+    heads=4,
+    prelude=2,
+    core=4,
+    coda=2,
+    loops=4,
+    mlp="gated",
+    activation="silu",
+    tie_head=True,
+)
+PIECES, LENGTH = 16, 128  # of text in a batch, and tokens in each
+SLOWER = 1 / 0.95  # looplab / plain PyTorch: at least 95 % of its tokens a second
 
 
 class PlainStack(nn.Module):
@@ -39,6 +60,88 @@ class PlainStack(nn.Module):
 
     def forward(self, tokens):
         return self.head(self.stack(self.embed(tokens), mask=self.mask, is_causal=True))
+
+
+class PlainLayer(nn.Module):
+    """A layer of Llama's form, written down as it stands in the paper."""
+
+    def __init__(self, config):
+        super().__init__()
+        width, self.heads = config.width, config.heads
+        self.norm1, self.norm2 = nn.RMSNorm(width, 1e-6), nn.RMSNorm(width, 1e-6)
+        self.q, self.k, self.v, self.o = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.gate = nn.Linear(width, config.hidden, bias=False)
+        self.up = nn.Linear(width, config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, width, bias=False)
+
+    def forward(self, x, cos, sin):
+        batch, tokens, width = x.shape
+        y = self.norm1(x)
+        q, k, v = (
+            part(y).view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
+            for part in (self.q, self.k, self.v)
+        )
+        q, k = (z * cos + turned(z) * sin for z in (q, k))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.o(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        y = self.norm2(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+def turned(z):
+    """(a, b) -> (-b, a), halves of the last axis."""
+    a, b = z.chunk(2, dim=-1)
+    return torch.cat((-b, a), dim=-1)
+
+
+class PlainLanguageModel(nn.Module):
+    """As many layers as the loop runs, each with weights of its own, and a tied head."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.embed = nn.Embedding(config.vocab, config.width)
+        nn.init.normal_(self.embed.weight, std=0.02)
+        self.layers = nn.ModuleList(PlainLayer(config) for _ in range(config.realized_depth))
+        self.norm = nn.RMSNorm(config.width, 1e-6)
+        speed = config.rope_theta ** (-torch.arange(0, config.head_width, 2) / config.head_width)
+        angle = torch.outer(torch.arange(LENGTH), speed).repeat(1, 2)
+        self.register_buffer("cos", angle.cos())
+        self.register_buffer("sin", angle.sin())
+
+    def forward(self, tokens):
+        x = self.embed(tokens)
+        for layer in self.layers:
+            x = layer(x, self.cos, self.sin)
+        return F.linear(self.norm(x), self.embed.weight)
+
+
+def language():
+    """The step of `train.fit` on text beside the same written in plain PyTorch."""
+    text = train.text_pieces(torch.randint(LANGUAGE.vocab, (10_000,)), LENGTH)
+    batch = text(PIECES, torch.Generator().manual_seed(0))
+    recipe = train.Recipe(steps=1000, batch=PIECES, loops=LANGUAGE.loops)
+    loop, plain = LoopedTransformer(LANGUAGE), PlainLanguageModel(LANGUAGE)
+    ours, theirs = (
+        torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True) for model in (loop, plain)
+    )
+    progress, generator = Progress([]), torch.Generator()
+
+    def looped():
+        train_step(loop, ours, batch, recipe, LANGUAGE.loops, generator, progress)
+
+    def by_hand():
+        theirs.zero_grad()
+        loss = F.cross_entropy(plain(batch.tokens).flatten(0, 1), batch.targets.flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        theirs.step()
+        return loss.item()
+
+    title = f"training on text: width {LANGUAGE.width}, {LANGUAGE.notation}, {PIECES}x{LENGTH}"
+    seconds = interleave({"train.fit": looped, "plain PyTorch": by_hand}, rounds=9, warmup=1)
+    show(title, seconds, "plain PyTorch", {"train.fit": SLOWER})
+    for name, spent in seconds.items():
+        print(f"  {name:44s} {PIECES * LENGTH / statistics.median(spent):8.0f} tokens/s")
 
 
 def step(model, logits):
@@ -95,9 +198,8 @@ def first_model(steps=300):
     print(f"  loss {history.loss[0]:.2f} at the start, {history.loss[-1]:.2f} after {steps} steps")
 
 
-def main():
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+def steps():
+    """Looped, truncated, unrolled and PyTorch's own."""
     loop, cut, twin, plain = (
         LoopedTransformer(CONFIG),
         LoopedTransformer(CONFIG),
@@ -114,9 +216,17 @@ def main():
     }
     title = f"training step: width {WIDTH}, {CONFIG.notation}, {BATCH}x{TOKENS} tokens"
     show(title, interleave(cases, rounds=9), "torch.nn.TransformerEncoder")
-    data()
-    first_model()
+
+
+CASES = {"steps": steps, "language": language, "data": data, "first": first_model}
+
+
+def main(names):
+    torch.set_num_threads(1)
+    for name in names or CASES:
+        torch.manual_seed(0)
+        CASES[name]()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
