@@ -33,6 +33,8 @@ PYTHON = os.path.join(ENV, "Scripts", "python.exe") if os.name == "nt" else ENV 
 STAMP = os.path.join(ENV, "looplab-set-up")
 MODEL = os.path.join("data", "smollm2.txt")
 NO_MODEL = "--no-language-model"
+COLAB = os.path.join(ENV, "colab")  # the widgets' packages as Colab has them, for tests
+COLAB_PINS = os.path.join("tests", "colab.txt")
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"  # torch without gigabytes of GPU libraries
 FREE_BYTES = 3 * 2**30  # what an installation takes at its peak, with room to unpack
 FREE_BYTES_GPU = 12 * 2**30  # the same with torch's build for NVIDIA cards
@@ -88,6 +90,7 @@ def lab(arguments):
 
 
 def test(arguments):
+    install_colabs_widgets()
     style = run("-m", "ruff", "check", ".") or run("-m", "ruff", "format", "--check", ".")
     # One thread: the models are tiny, and spinning threads only wait for each other.
     environment = dict(os.environ, OMP_NUM_THREADS="1")
@@ -175,6 +178,20 @@ def install_model():
         )
     else:
         write(STAMP, read(STAMP).strip() + "\n" + model_stamp())
+
+
+def install_colabs_widgets():
+    """For the tests that move the widgets once more; without them those are skipped."""
+    wanted = read(os.path.join(ROOT, COLAB_PINS))
+    stamp = os.path.join(COLAB, "looplab-set-up")
+    if read(stamp) == wanted:
+        return
+    print("Installing the widgets' packages as Colab has them, for tests ...", flush=True)
+    shutil.rmtree(COLAB, ignore_errors=True)
+    if pip("--no-deps", "--target", COLAB, "-r", COLAB_PINS)[0]:
+        print("They could not be installed. The next run of the tests tries again.", flush=True)
+    else:
+        write(stamp, wanted)
 
 
 def model_stamp():

@@ -57,14 +57,21 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def jupyterlab(folder: Path):
-    """JupyterLab serving `folder`, with settings of its own; yields its address."""
+def jupyterlab(folder: Path, packages: Path | None = None):
+    """JupyterLab serving `folder`, with settings of its own; yields its address.
+
+    What lies in `packages` comes before what this Python has: modules, and parts of the page.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     home = folder / ".home"
     home.mkdir()
     environment = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home)}
+    if packages:
+        environment["PYTHONPATH"] = str(packages)
+        environment["JUPYTER_PATH"] = str(packages / "share" / "jupyter")
+        _without_mathjax(home)
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
     options += ["--ServerApp.token=", "--ServerApp.password=", f"--ServerApp.root_dir={folder}"]
     # The page's own `jupyterapp` tells a test when a kernel is ready and a cell has run.
@@ -86,6 +93,13 @@ def jupyterlab(folder: Path):
         log.close()
 
 
+def _without_mathjax(home: Path):
+    """ipywidgets 7 calls MathJax 2 where there is any MathJax, and JupyterLab 4 brings another."""
+    (home / "labconfig").mkdir()
+    settings = {"disabledExtensions": {"@jupyterlab/mathjax-extension": True}}
+    (home / "labconfig" / "page_config.json").write_text(json.dumps(settings))
+
+
 def _wait_for(address: str, server, log: Path):
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
@@ -102,6 +116,7 @@ class Notebook:
 
     def __init__(self, page, address: str, name: str):
         self.page, self.errors = page, []
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(f"{address}/lab/tree/{name}?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE * 1000)

@@ -1,6 +1,7 @@
 """Fixtures for tests that need a browser; without one they are skipped, and the run says why."""
 
 import os
+from pathlib import Path
 
 from looplab_nbval.quick import start_quickly
 
@@ -10,6 +11,12 @@ import browser  # noqa: E402
 import pytest  # noqa: E402
 
 CHROMIUM = browser.find_chromium()
+PINS = Path(__file__).with_name("colab.txt")
+COLAB = PINS.parents[1] / ".venv" / "colab"  # where course.py test installs what PINS says
+HOW_TO_GET_COLABS = (
+    f"the widgets' packages of {PINS.name} are not in .venv/colab: python3 course.py test puts "
+    "them there"
+)
 
 
 def pytest_report_header(config):
@@ -18,16 +25,19 @@ def pytest_report_header(config):
 
 # Tests that share nothing and are long: each runs wherever there is room.
 ALONE = ("test_a_solved_chapter", "test_a_hostile_answer", "test_solve_save_lose")
+# A word in a test's name, its group; the first that fits.
+GROUPS = {"colabs_widgets": "Colab", "jupyterlab": "JupyterLab"}
 # The longest first, or one core would wait for the other at the end.
-FIRST = ("JupyterLab", *ALONE, "test_site.py", "test_grade.py")
+FIRST = ("JupyterLab", "Colab", *ALONE, "test_site.py", "test_grade.py")
 
 
 def group_of(nodeid):
     """What shares something expensive stays on one core, so that it is made only once: all tests
-    that need JupyterLab together, and of the others those of one file."""
+    that need one JupyterLab together, and of the others those of one file."""
     file, _, test = nodeid.partition("::")
-    if "jupyterlab" in test or file.endswith("test_widgets_browser.py"):
-        return "JupyterLab"
+    for word, group in GROUPS.items():
+        if word in test:
+            return group
     return nodeid if test.startswith(ALONE) else file.rpartition("/")[2]
 
 
@@ -44,9 +54,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        assert "lab" not in item.fixturenames or group_of(item.nodeid) == "JupyterLab", (
-            f"{item.nodeid} needs JupyterLab: say jupyterlab in its name, so that all share one"
-        )
+        for fixture, word in (("lab", "jupyterlab"), ("colabs_widgets", "colabs_widgets")):
+            right = fixture not in item.fixturenames or group_of(item.nodeid) == GROUPS[word]
+            assert right, f"{item.nodeid} needs JupyterLab: say {word} in its name, to share one"
     items.sort(key=_turn)
 
 
@@ -65,12 +75,22 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.line(line)
 
 
-def _need_chromium():
-    if CHROMIUM:
+def _need(there, how_to_get_it):
+    if there:
         return
     if os.environ.get("LOOPLAB_REQUIRE_BROWSER"):
-        pytest.fail(browser.HOW_TO_GET_ONE)
-    pytest.skip(browser.HOW_TO_GET_ONE)
+        pytest.fail(how_to_get_it)
+    pytest.skip(how_to_get_it)
+
+
+def _need_chromium():
+    _need(CHROMIUM, browser.HOW_TO_GET_ONE)
+
+
+def _as_pinned():
+    """Whether course.py has installed what PINS says now."""
+    stamp = COLAB / "looplab-set-up"
+    return stamp.exists() and stamp.read_text("utf-8") == PINS.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +105,24 @@ def lab(lab_folder):
     _need_chromium()
     with browser.jupyterlab(lab_folder) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def colabs_widgets(tmp_path_factory):
+    """Address and folder of another one, with the widgets' packages as Colab has them."""
+    _need_chromium()
+    _need(_as_pinned(), HOW_TO_GET_COLABS)
+    folder = tmp_path_factory.mktemp("colab")
+    with browser.jupyterlab(folder, COLAB) as address:
+        yield address, folder
+
+
+@pytest.fixture(scope="session", params=["jupyterlab", "colabs_widgets"])
+def each_lab(request):
+    """Address and folder of the one, then of the other: for tests that move a widget."""
+    if request.param == "colabs_widgets":
+        return request.getfixturevalue("colabs_widgets")
+    return request.getfixturevalue("lab"), request.getfixturevalue("lab_folder")
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,10 @@ def course(tmp_path):
     folder = tmp_path / "my course"
     folder.mkdir()
     (folder / "data").mkdir()
+    (folder / "tests").mkdir()
     for name in ("course.py", "requirements.txt", "pyproject.toml", "data/smollm2.txt"):
         shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "tests" / "colab.txt", folder / "tests")
     spec = importlib.util.spec_from_file_location("course", folder / "course.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -113,6 +115,31 @@ def test_without_the_language_model_the_course_is_still_set_up(course, monkeypat
     course.set_up()  # the next start tries again
     course.set_up()
     assert len(asked) == 2
+
+
+def test_colabs_widgets_are_installed_once_and_anew_where_their_list_changes(
+    course, monkeypatch, capsys
+):
+    asked = []
+
+    def pip(*arguments, fails=0):
+        asked.append(arguments)
+        os.makedirs(course.COLAB, exist_ok=True)
+        return fails, ""
+
+    monkeypatch.setattr(course, "pip", lambda *a: pip(*a, fails=1))
+    course.install_colabs_widgets()
+    assert "could not be installed" in capsys.readouterr().out
+    monkeypatch.setattr(course, "pip", pip)
+    course.install_colabs_widgets()
+    course.install_colabs_widgets()
+    assert len(asked) == 2
+    assert {"--no-deps", "--target"} <= set(asked[0])  # the tested set stays as it is
+    Path(course.ROOT, course.COLAB_PINS).write_text("ipywidgets==7.8.0\n")
+    left = Path(course.COLAB, "of the old list")
+    left.touch()
+    course.install_colabs_widgets()
+    assert len(asked) == 3 and not left.exists()
 
 
 def test_the_word_that_leaves_it_out_is_not_passed_on(course, monkeypatch):

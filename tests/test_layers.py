@@ -282,8 +282,9 @@ layers = LayerMicroscope(read("loops turn"), read, "loops turn")""",
 }
 
 
-def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, lab, lab_folder):
-    browser.write_notebook(lab_folder / "layers.ipynb", MICROSCOPE)
+def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, each_lab):
+    lab, folder = each_lab
+    browser.write_notebook(folder / "layers.ipynb", MICROSCOPE)
     page = chromium.new_page(viewport={"width": 1200, "height": 1200})
     notebook = browser.Notebook(page, lab, "layers.ipynb")
     notebook.run_all()
@@ -345,10 +346,9 @@ scope = WordMicroscope(read("loops turn"), read, "loops turn")""",
 }
 
 
-def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(
-    chromium, lab, lab_folder
-):
-    browser.write_notebook(lab_folder / "words.ipynb", WORDS)
+def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(chromium, each_lab):
+    lab, folder = each_lab
+    browser.write_notebook(folder / "words.ipynb", WORDS)
     page = chromium.new_page(viewport={"width": 1200, "height": 1200})
     notebook = browser.Notebook(page, lab, "words.ipynb")
     notebook.run_all()

@@ -33,6 +33,7 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 BYTES = 10**9  # what a chapter may take; its time is shown in the log and not asserted
 MORE = {"07": 1_600_000_000}  # SmolLM2 alone takes 0.6 GB
 SHORT = ("00", "04", "10")  # solved chapters that run whole
+COLAB_TOO = ("00", "10")  # run with Colab's widgets too: short, with every control between them
 CANVAS = ".looplab-canvas"
 
 # nbval in a process of its own, which then says how much memory its largest child took.
@@ -101,7 +102,20 @@ def source_of(edition):
 def test_an_unsolved_chapter_runs_in_jupyterlab_and_its_widgets_move(
     path, page, lab, lab_folder, record_property
 ):
-    (lab_folder / path.name).write_bytes(path.read_bytes())
+    runs_and_moves(path, page, lab, lab_folder, record_property)
+
+
+@pytest.mark.parametrize("chapter", COLAB_TOO)
+def test_an_unsolved_chapter_runs_with_colabs_widgets(
+    chapter, page, colabs_widgets, record_property
+):
+    path = build.target(build.find(chapter), "unsolved")
+    runs_and_moves(path, page, *colabs_widgets, record_property)
+
+
+def runs_and_moves(path, page, lab, folder, record_property):
+    """Run a chapter in JupyterLab; no exercise is attempted, and each of its widgets moves."""
+    (folder / path.name).write_bytes(path.read_bytes())
     begin = time.monotonic()
     notebook = browser.Notebook(page, lab, path.name)
     notebook.run_all()

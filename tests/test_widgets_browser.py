@@ -1,4 +1,10 @@
-"""The widgets as a learner meets them: JupyterLab, a kernel, a browser."""
+"""The widgets as a learner meets them: JupyterLab, a kernel, a browser.
+
+All of it runs with the tested set, and again with the widgets' packages as Colab has them.
+"""
+
+import re
+from pathlib import Path
 
 import browser
 import pytest
@@ -48,12 +54,14 @@ phases""",
     "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
 }
 CANVAS = ".looplab-canvas"
+TRACKS = (".ui-slider", ".noUi-target")  # of a slider: in ipywidgets 7, and in 8
 
 
 @pytest.fixture(scope="module")
-def scope(chromium, lab, lab_folder):
+def scope(chromium, each_lab):
     """The microscope, drawn in JupyterLab."""
-    browser.write_notebook(lab_folder / "scope.ipynb", MICROSCOPE)
+    lab, folder = each_lab
+    browser.write_notebook(folder / "scope.ipynb", MICROSCOPE)
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
     notebook = browser.Notebook(page, lab, "scope.ipynb")
     notebook.run_all()
@@ -128,7 +136,7 @@ def test_holding_a_loop_draws_a_ghost(scope):
 
 def test_the_slider_moves_by_mouse(scope):
     press(scope, "Home")
-    track = scope.cell("show").locator(".widget-slider .noUi-target")
+    track = scope.cell("show").locator(f".widget-slider :is({', '.join(TRACKS)})")
     box = track.bounding_box()
     scope.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     scope.page.wait_for_function(
@@ -243,3 +251,19 @@ def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
     scope.page.keyboard.press("End")
     assert "Held beside it: Ouro, none, gain 0.5: " in words.inner_text()
     assert scope.errors == []
+
+
+def test_colabs_widgets_are_those_of_kernel_and_page(page, colabs_widgets):
+    lab, folder = colabs_widgets
+    cells = {
+        "versions": "import anywidget, ipywidgets\n"
+        "print(ipywidgets.__version__, anywidget.__version__)",
+        "slider": "ipywidgets.IntSlider()",
+    }
+    browser.write_notebook(folder / "versions.ipynb", cells)
+    notebook = browser.Notebook(page, lab, "versions.ipynb")
+    notebook.run_all()
+    pins = Path(__file__).with_name("colab.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", pins, re.M))
+    assert notebook.text("versions").split() == [pinned["ipywidgets"], pinned["anywidget"]]
+    notebook.cell("slider").locator(TRACKS[0]).wait_for()
