@@ -242,6 +242,18 @@ def test_the_commands_know_smollm2_by_name(tmp_path, capsys):
 
 
 @needs_smollm2
+def test_no_token_stands_in_front_of_a_text_where_the_file_says_so(monkeypatch):
+    words = zoo.tokenizer("smollm2")
+    assert words.decode(words("Paris").input_ids) == "Paris"
+    asked = {}
+    monkeypatch.setattr(
+        "transformers.AutoTokenizer.from_pretrained", lambda *a, **k: asked.update(k)
+    )
+    zoo.tokenizer("smollm2")
+    assert asked["add_bos_token"] is False  # transformers 4 adds one unless told
+
+
+@needs_smollm2
 def test_smollm2_speaks():
     model = zoo.smollm2()
     assert model.config.notation == "(0, 30⊗1, 0)"

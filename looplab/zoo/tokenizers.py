@@ -4,6 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from looplab.zoo.gguf_header import read_header
+
+FIRST = "tokenizer.ggml.add_bos_token"
+
 
 class LazyTokenizer:
     """The tokenizer in a model's folder or GGUF file, loaded when the first text asks for it.
@@ -93,7 +97,10 @@ def load_tokenizer(folder: str | Path):
         config = PretrainedConfig()
         where = Path(folder)
         if where.suffix == ".gguf" and where.is_file():
-            return AutoTokenizer.from_pretrained(where.parent, gguf_file=where.name)
+            # transformers 4 puts a first token in front of a text, whatever the file says.
+            said, _ = read_header(where, lambda name: name == FIRST)
+            first = {} if said.get(FIRST, True) else {"add_bos_token": False}
+            return AutoTokenizer.from_pretrained(where.parent, gguf_file=where.name, **first)
         return AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts do
         raise ValueError(
