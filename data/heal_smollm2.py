@@ -25,17 +25,18 @@ from tokenizers import Tokenizer
 
 from looplab import LoopedTransformer, generate, tasks, zoo
 from looplab.train import PoissonLogNormalLoops
+from looplab.zoo.healed import DELTA, DROP, FIRST, FOLDER, LAST, LOOPS, SHARE, save_delta
 
 DATA = Path(__file__).parent
-FIRST, LAST, DROP = 12, 16, 4
 LENGTH = 128  # tokens of a lesson
 CHATS, SPEECHES = 192, 448  # lessons of either kind
 STEPS, BATCH, RATE, WARMUP = 400, 8, 3e-4, 30
 GRAD_LOOPS, MOST_LOOPS = 4, 12
 WORDS_FROM = 0.66  # share of the steps behind which predictions count too, of TAUGHT lessons
 TAUGHT = 2
-LOOPS = (1, 2, 3, 4, 6, 8, 16, 32, 64)
-ITEMS = 48  # of either kind that is measured
+MEASURED = (1, 2, 3, 4, 6, 8, 16, 32, 64)  # loops
+ITEMS = 32  # of either kind that is measured
+PROMPTS = ("The capital of France is", "Once upon a time, there was a little", "A good friend is")
 ASK = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
     "<|im_end|>\n<|im_start|>user\n"
@@ -47,7 +48,7 @@ def teacher() -> tuple[LoopedTransformer, object]:
 
 
 def student(base: LoopedTransformer) -> LoopedTransformer:
-    model = zoo.loopify(base, FIRST, LAST, 4, injection=0.5, drop=DROP)
+    model = zoo.loopify(base, FIRST, LAST, LOOPS, injection=SHARE, drop=DROP)
     for weight in model.cores[0].parameters():
         weight.data = weight.data.clone()  # the teacher keeps its own
         weight.requires_grad_(True)
@@ -162,8 +163,8 @@ def measured(words) -> dict[str, torch.Tensor]:
 
 
 @torch.inference_mode()
-def losses(model: LoopedTransformer, tokens: torch.Tensor, loops=LOOPS) -> dict:
-    """Loss in nats per token and the error of its mean, and the size of the last step."""
+def losses(model: LoopedTransformer, tokens: torch.Tensor, loops=MEASURED) -> dict:
+    """Nats a token, the error of their mean, the size of the last step, and each text's loss."""
     told = {n: [] for n in loops}
     steps = {n: [] for n in loops}
     for part in tokens.split(4):
@@ -186,28 +187,66 @@ def losses(model: LoopedTransformer, tokens: torch.Tensor, loops=LOOPS) -> dict:
             "loss": round(torch.tensor(told[n]).mean().item(), 4),
             "error": round((torch.tensor(told[n]).std() / len(told[n]) ** 0.5).item(), 4),
             "step": float(f"{torch.tensor(steps[n]).median().item():.2g}") if n > 1 else None,
+            "each": [round(loss, 3) for loss in told[n]],
         }
         for n in loops
     }
 
 
-def card(folder: Path):
-    base, words = teacher()
-    test = measured(words)
-    told = {}
+def trained(name: str, base: LoopedTransformer, folder: Path) -> LoopedTransformer:
+    model = student(base)
+    past = torch.load(folder / f"{name}.pt", weights_only=True)
+    model.cores[0].load_state_dict(past["core"])
+    return model.requires_grad_(False)
 
-    def add(name, model, loops=LOOPS):
+
+def card(folder: Path):
+    """Write data/healed: the looped model of seed 0, and what was measured of all."""
+    base, words = teacher()
+    test, told = measured(words), {}
+    runs = sorted(path.stem for path in folder.glob("*-?.pt"))
+    before = {name: value.clone() for name, value in student(base).cores[0].state_dict().items()}
+    save_delta(DELTA, before, trained("looped-0", base, folder).cores[0].state_dict())
+
+    def add(name, model, loops=MEASURED):
         told[name] = {kind: losses(model, tokens, loops) for kind, tokens in test.items()}
         print(name, json.dumps(told[name]), flush=True)
-        (folder / "card.json").write_text(json.dumps(told, indent=1))
 
-    for path in sorted(folder.glob("*-?.pt")):
-        model = student(base)
-        model.cores[0].load_state_dict(torch.load(path, weights_only=True)["core"])
-        model.requires_grad_(False)
-        add(path.stem, model)
-    add("teacher", base, (1,))
-    add("untrained", student(base).requires_grad_(False))
+    add("SmolLM2", base, (1,))
+    add("layers dropped, no loop", zoo.loopify(base, FIRST, LAST, 1, drop=DROP), (1,))
+    add("looped, not trained", student(base).requires_grad_(False))
+    for name in runs:
+        add(name, trained(name, base, folder))
+    add("as stored", zoo.looped_smollm2(), (1, 4))
+    model = zoo.looped_smollm2()
+    spent = {}
+    for name in runs:
+        past = torch.load(folder / f"{name}.pt", weights_only=True)
+        errors = [error for _, error in past["log"]]
+        spent[name] = {
+            "seconds": round(past["seconds"]),
+            "relative error": [round(sum(errors[n : n + 20]) / 20, 4) for n in range(0, STEPS, 20)],
+        }
+    said = {
+        str(n): [
+            generate(model, prompt, new=40, loops=n).text[0][len(prompt) :] for prompt in PROMPTS
+        ]
+        for n in (1, 4, 16, 64)
+    }
+    said["SmolLM2"] = [generate(base, one, new=40).text[0][len(one) :] for one in PROMPTS]
+    recipe = {"steps": STEPS, "batch": BATCH, "lr": RATE, "warmup": WARMUP, "length": LENGTH}
+    recipe |= {"grad_loops": GRAD_LOOPS, "loops": "PoissonLogNormalLoops(3), at most 12"}
+    found = {
+        "notation": model.config.notation,
+        "recipe": recipe,
+        "lessons": {"self-chats": CHATS, "speeches": SPEECHES},
+        "trained": spent,
+        "losses": told,
+        "prompts": PROMPTS,
+        "said": said,
+        "trained by": "data/heal_smollm2.py",
+    }
+    (FOLDER / "smollm2-looped.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from looplab.zoo.chatting import chat
 from looplab.zoo.exporting import export
 from looplab.zoo.families import FAMILIES
 from looplab.zoo.gate import exit_distribution, exit_loop, expected_logits
+from looplab.zoo.healed import looped_smollm2, looped_smollm2_card
 from looplab.zoo.loading import load
 from looplab.zoo.looped_by_hand import loopify
 from looplab.zoo.named import tokenizer_of as tokenizer
@@ -42,6 +43,8 @@ __all__ = [
     "has_smollm2",
     "load",
     "loopify",
+    "looped_smollm2",
+    "looped_smollm2_card",
     "pad_right",
     "smollm2",
     "smollm2_file",
