@@ -419,6 +419,20 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "return -logs.gather(-1, right[..., None])[..., 0].mean(-1)"
         "  ->  return -logs.gather(-1, right[..., None])[..., -1].mean(-1)": TWICE,
     },
+    "08.2": {
+        "(a line earlier or later)  ->  free = max(loops - grad_loops, 0)": EARLIER,
+        "for _ in range(free):  ->  for _ in reversed(range(free)):": COUNTS,
+        "for _ in range(loops - free):  ->  for _ in reversed(range(loops - free)):": COUNTS,
+        "free = max(loops - grad_loops, 0)  ->  free = max(0, loops - grad_loops)": (
+            "the larger of two in any order"
+        ),
+        "return torch.stack(losses)  ->  return losses": KIND,
+    },
+    "08.3": {
+        "for _ in range(new):  ->  for _ in reversed(range(new)):": COUNTS,
+        "share = (logits / temperature).softmax(-1)"
+        "  ->  share = (logits / temperature).softmax(1)": LAST,
+    },
     "08.5": {
         "(a line earlier or later)  ->  entropy = torch.special.entr(exits).sum(0)": EARLIER,
     },

@@ -12,6 +12,7 @@ from looplab.course.exercises.catalogue import Exercise
 from looplab.course.exercises.kinds import as_tensor
 from looplab.course.exercises.probing import (
     Mistake,
+    agrees,
     ask,
     derived,
     expect_number,
@@ -175,6 +176,8 @@ def _expect_losses(value, model, tokens, loops, grad_loops):
     result = expect_tensor(value, (count,))
     table = _run(model, tokens, loops + 1)
     right, judged = table[-1 - count : -1], tokens[:, 1:].numel()
+    if agrees(result, right):
+        return result
     read = tokens[:, :-1]
 
     def unshifted(read, targets):
@@ -398,8 +401,6 @@ def _expect_pairs(text, model, prompt, loops, temperature):
     }
     if temperature == 1:  # at temperature 1 these are right
         named = {mistake: pairs for mistake, pairs in named.items() if "temperature" not in mistake}
-    if temperature == COLD:  # and at a low one nearly so
-        named = {mistake: pairs for mistake, pairs in named.items() if "likeliest" not in mistake}
     nearest = min(named, key=lambda mistake: away(named[mistake]))
     if away(named[nearest]) < NOISE:
         raise Mistake(nearest)
@@ -468,10 +469,8 @@ def write(answer, seed):
             raise Mistake("all texts get the same new tokens: draw for each of them")
     _expect_pairs(text, model, prompt, loops, 1.0)
     _expect_its_generator(answer, model, several, loops, seed)
-    for temperature in (2.0, COLD):
-        (text,) = watch(answer, _written, model, prompts, 2, loops, temperature, seed)
-        text = _expect_text(text, prompts, 2)
-        _expect_pairs(text, model, prompt, loops, temperature)
+    (text,) = watch(answer, _written, model, prompts, 2, loops, 2.0, seed)
+    _expect_pairs(_expect_text(text, prompts, 2), model, prompt, loops, 2.0)
     for loops, new in ((4, 6), (1, 3)):
         (text,) = watch(answer, _written, model, several, new, loops, COLD, seed)
         text = _expect_text(text, several, new)
