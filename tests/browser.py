@@ -32,6 +32,11 @@ HOW_TO_GET_ONE = (
     "no Chromium found: install it (Debian and Ubuntu: sudo apt install chromium; elsewhere: "
     "Google Chrome), or set LOOPLAB_BROWSER to its path"
 )
+# anywidget gives a widget two seconds to begin, a message three; a busy machine takes longer.
+UNHURRIED = """{
+  const own = AbortSignal.timeout.bind(AbortSignal);
+  AbortSignal.timeout = milliseconds => own(300 * milliseconds);
+}"""
 # Where on a canvas the pointer is told something: what it is told -> the middle of these places.
 TOLD = """canvas => {
   const box = canvas.getBoundingClientRect();
@@ -117,6 +122,7 @@ class Notebook:
     def __init__(self, page, address: str, name: str):
         self.page, self.errors = page, []
         page.set_default_timeout(PATIENCE * 1000)
+        page.add_init_script(UNHURRIED)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(f"{address}/lab/tree/{name}?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE * 1000)
