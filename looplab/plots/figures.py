@@ -438,7 +438,9 @@ def trade_off(panels: Mapping[str, Mapping[str, tuple]], xlabel: str, ylabel: st
         figure.supxlabel(xlabel, fontsize=10)
         grid[0][0].set_ylabel(ylabel)
         names, labels = grid[0][-1].get_legend_handles_labels()
-        figure.legend(names, labels, loc="outside upper center", ncols=min(6, len(labels)))
+        few = len(panels) == 1 and len(labels) > 4  # one panel has room for three names in a line
+        columns = min(3 if few else 6, len(labels))
+        figure.legend(names, labels, loc="outside upper center", ncols=columns)
     return Picture(figure, f"{ylabel} against {xlabel}. " + "; ".join(told) + ".", dict(panels))
 
 

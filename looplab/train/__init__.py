@@ -3,7 +3,7 @@
 from looplab.train.fitting import History, fit
 from looplab.train.recipe import PoissonLogNormalLoops, Recipe, UniformLoops
 from looplab.train.table import AccuracyTable, accuracy_table
-from looplab.train.text import text_pieces
+from looplab.train.text import even_pieces, text_pieces
 
 __all__ = [
     "AccuracyTable",
@@ -12,6 +12,7 @@ __all__ = [
     "Recipe",
     "UniformLoops",
     "accuracy_table",
+    "even_pieces",
     "fit",
     "text_pieces",
 ]

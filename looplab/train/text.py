@@ -51,6 +51,25 @@ def text_pieces(
     return pieces
 
 
+def even_pieces(tokens: Tensor, count: int, length: int) -> Tensor:
+    """`count` pieces of a text [token], spread evenly over it: [piece, length + 1], longs.
+
+    One token more than `length`, so that each of these has a next one. Raises ValueError where the
+    pieces would overlap.
+
+    >>> even_pieces(torch.arange(100), count=3, length=4)[:, 0]
+    tensor([ 0, 33, 66])
+    """
+    count, length = whole_number("count", count, 1), whole_number("length", length, 1)
+    stride = (len(tokens) - 1) // count
+    if stride < length:
+        raise ValueError(
+            f"a text of {len(tokens)} tokens has no {count} pieces of length={length} that do not "
+            "overlap: expected fewer or shorter ones"
+        )
+    return torch.stack([tokens[n * stride :][: length + 1] for n in range(count)]).long()
+
+
 def _mapped(path: Path, name: str | None) -> Tensor | np.ndarray:
     """The tokens in a file, read where they are asked for."""
     from safetensors import safe_open

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 
 def names() -> list[str]:
     """Names that `load` and `card` know."""
-    return sorted(path.stem for path in FOLDER.glob("*.json"))
+    return names_in(FOLDER)
 
 
 def card(name: str) -> dict:
@@ -25,10 +25,7 @@ def card(name: str) -> dict:
     >>> card("root-k1")["notation"]
     '(0, 1⊗6, 0)_I'
     """
-    path = FOLDER / f"{name}.json"
-    if name not in names():
-        raise ValueError(f"no checkpoint {name!r}: known are {', '.join(names())}")
-    return read_json(path)
+    return read_card(FOLDER, name)
 
 
 def load(name: str) -> LoopedTransformer:
@@ -36,8 +33,26 @@ def load(name: str) -> LoopedTransformer:
 
     Raises ValueError for an unknown name, and for a file whose hash is not the card's.
     """
-    said = card(name)
-    path = FOLDER / f"{name}.safetensors"
+    return read_model(FOLDER, name)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Models with weights and a card in a folder."""
+    cards = (path for path in folder.glob("*.json"))
+    return sorted(path.stem for path in cards if path.with_suffix(".safetensors").exists())
+
+
+def read_card(folder: Path, name: str) -> dict:
+    """The card of a model in a folder; ValueError naming the known ones."""
+    if name not in names_in(folder):
+        raise ValueError(f"no checkpoint {name!r}: known are {', '.join(names_in(folder))}")
+    return read_json(folder / f"{name}.json")
+
+
+def read_model(folder: Path, name: str) -> LoopedTransformer:
+    """A model of a folder, as `load` gives it."""
+    said = read_card(folder, name)
+    path = folder / f"{name}.safetensors"
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != said["sha256"]:
