@@ -433,7 +433,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "share = (logits / temperature).softmax(-1)"
         "  ->  share = (logits / temperature).softmax(1)": LAST,
     },
-    "08.5": {
+    "08.6": {
         "(a line earlier or later)  ->  entropy = torch.special.entr(exits).sum(0)": EARLIER,
     },
     "10.3": {

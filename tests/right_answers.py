@@ -52,7 +52,7 @@ KINDS = {
     "tensors of one number": as_scalar_tensor,
 }
 # Where the answer has to stay a tensor: its gradient is asked for.
-TENSORS = {"02.2", "02.5", "08.2", "08.5"}
+TENSORS = {"02.2", "02.5", "08.2", "08.6"}
 
 
 def in_kind(answer, kind):
@@ -277,7 +277,7 @@ RIGHT = {
     "08.2": [by_every_loop, by_passes, by_detach],
     "08.3": [by_gumbel, by_cumulated_shares, by_generate],
     "08.4": [by_sem],
-    "08.5": [
+    "08.6": [
         by_where,
         lambda exits, losses, beta: (
             (exits * losses + beta * torch.xlogy(exits, exits)).sum(0).mean()
@@ -286,5 +286,5 @@ RIGHT = {
             (exits * losses + beta * exits * (exits + 1e-9).log()).sum(0).mean()
         ),
     ],
-    "08.6": [lambda depth, once, core, loops: numpy.emath.logn(loops, (depth - once) / core)],
+    "08.5": [lambda depth, once, core, loops: numpy.emath.logn(loops, (depth - once) / core)],
 }

@@ -218,7 +218,11 @@ class Sent(Elsewhere):
 
 
 SEED = 918_273_645_546_372_819  # its bytes come by no chance
-TASKS = [task for n in ("00", "01", "02", "03", "04", "05", "06", "10") for task in exercises(n)]
+TASKS = [
+    task
+    for chapter in ("00", "01", "02", "03", "04", "05", "06", "07", "08", "10")
+    for task in exercises(chapter)
+]
 
 
 def tells(blob: bytes, seed: int) -> bool:

@@ -314,7 +314,7 @@ plots.mark(picture, whose("00.2"))
 #
 # <!-- chapters -->
 #
-# (Chapters 08 and 09 are to come.)
+# (Chapter 09 is to come.)
 #
 # **Little time?**
 #

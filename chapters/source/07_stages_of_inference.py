@@ -1282,8 +1282,8 @@ scoreboard("07")
 # ## Read on
 #
 # - Back: [06 Orbits, sliders and overthinking](06_orbits_sliders_and_overthinking.ipynb).
-# - Next: [10 Released models](10_released_models.ipynb), the same functions on looped models that
-#   others trained.
+# - Next: [08 Train a looped language model](08_train_a_looped_language_model.ipynb): do stages form
+#   in a loop that is trained?
 # - Xiao et al., [arXiv 2309.17453](https://arxiv.org/abs/2309.17453), who named attention sinks;
 #   Sun et al., [arXiv 2402.17762](https://arxiv.org/abs/2402.17762), on massive activations.
 # - Blayney et al., [arXiv 2604.11791](https://arxiv.org/abs/2604.11791), section 5.

@@ -145,7 +145,7 @@ BANK = {
         ),
         (lambda a, b: ((a - b).abs().mean(), (a - b).std() / len(a) ** 0.5), "have a sign"),
     ],
-    "08.5": [
+    "08.6": [
         (gating("added"), "subtract it"),
         (gating("of losses"), "entropy of the losses"),
         (gating("mean exit"), "entropy of the mean exit"),
@@ -153,7 +153,7 @@ BANK = {
         (gating("mean over loops"), "summed over them"),
         (plain_log, "0 log 0"),
     ],
-    "08.6": [
+    "08.5": [
         (lambda depth, once, core, loops: log(depth / core) / log(loops), "subtract them first"),
         (lambda depth, once, core, loops: log((depth - once) / core) / loops, "no logarithm"),
         (

@@ -746,6 +746,6 @@ EXERCISES = [
     Exercise("08.2", "losses of the last loops", solution("08.2"), last_losses),
     Exercise("08.3", "let it write", solution("08.3"), write),
     Exercise("08.4", "real or noise", solution("08.4"), paired),
-    Exercise("08.5", "when to leave", solution("08.5"), gate_loss),
-    Exercise("08.6", "what a loop is worth", solution("08.6"), worth),
+    Exercise("08.5", "what a loop is worth", solution("08.5"), worth),
+    Exercise("08.6", "when to leave", solution("08.6"), gate_loss),
 ]
