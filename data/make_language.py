@@ -5,9 +5,9 @@
 
 Loops with a constant number of passes and a plain loss on the last one, as in the paper, and the
 same with an injection and a drawn number of passes; beside them models that are never looped: one
-as large as the loop (8 layers), one that computes as much (20), and the paper's control (12); and
-the paper's loop of eight layers, deep. Every model sees the same tokens in the same order for its
-seed. FOLDER keeps what was trained, so that a run that was stopped goes on.
+as large as the loop (8 layers), one that computes as much (20), and the paper's control (12). Every
+model sees the same tokens in the same order for its seed. FOLDER keeps what was trained, so that a
+run that was stopped goes on.
 """
 
 import hashlib
@@ -50,7 +50,6 @@ MODELS = {
     "plain8": (replace(PLAIN, core=8), 1),
     "plain20": (replace(PLAIN, core=20), 1),
     "plain12": (PLAIN, 1),
-    "deep": (replace(LOOP, core=8), 4),
 }
 
 

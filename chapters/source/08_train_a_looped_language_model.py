@@ -40,7 +40,7 @@ from math import log
 import torch
 import torch.nn.functional as F
 
-from looplab import LoopedConfig, LoopedTransformer, measure, plots, train, zoo
+from looplab import LoopedConfig, LoopedTransformer, measure, plots, trace, train, zoo
 from looplab.exercises import check, scoreboard, todo, whose
 from looplab.experiments.layerwise import by_layer, loop_run
 from looplab.widgets import WordMicroscope
@@ -54,10 +54,10 @@ from looplab.zoo import english
 # model need not spend itself on a large vocabulary.
 #
 # Three models were trained before, with 500 steps on 2048 tokens each: ten minutes on one core.
-# **loop** is the paper's recipe for small models: $(2, 4⊗4, 2)$, always four loops, no injection,
-# the loss after the last. **drawn** is that with an injection, and with a number of loops that is
-# drawn anew at each step (on average four, with a long tail). **plain12** has twelve layers and
-# never loops: the paper's control. The width is 128.
+# **loop** is the paper's recipe for small models: $(2, 4 \otimes 4, 2)$, always four loops, no
+# injection, the loss after the last. **drawn** is that with an injection, and with a number of
+# loops that is drawn anew at each step (on average four, with a long tail). **plain12** has twelve
+# layers and never loops: the paper's control. The width is 128.
 
 # %% id="text"
 torch.set_num_threads(1)  # models this small only wait for more threads
@@ -312,10 +312,10 @@ last_losses = check("08.2", last_losses)
 # [Solution](solved/08_train_a_looped_language_model.ipynb)
 
 # %% [markdown] id="train-intro"
-# Now train: a model of half the size, $(1, 2⊗r, 1)_I$, on 250 batches of 12 pieces of 64 tokens.
-# The number of loops is drawn at each step, four on average, gradients flow through the last four.
-# Every quarter of the way it writes the next twenty tokens after *The people of*. On a slow machine
-# a clock of 90 seconds ends the training sooner and says so.
+# Now train: a model of half the size, $(1, 2 \otimes r, 1)_I$, on 250 batches of 12 pieces of 64
+# tokens. The number of loops is drawn at each step, four on average, gradients flow through the
+# last four. Every quarter of the way it writes the next twenty tokens after *The people of*. On a
+# slow machine a clock of 90 seconds ends the training sooner and says so.
 
 
 # %% id="train"
@@ -715,15 +715,21 @@ for name, states in runs.items():
 print("median relative step, 4 texts,    loop", "".join(f"{n:9d}" for n in FAR))
 for name, (_, steps) in curves.items():
     print(f"   {name:32s}", "".join(f"{10 ** step.item():9.1g}" for step in steps))
+inside = trace(models["drawn"], few[:4], loops=64).states[-2:]  # [loop, layer, text, token, width]
+still = measure.relative_step(inside)[0].flatten(1).median(1).values
+apart = (inside[-1, 1:] - inside[-1, :-1]).norm(dim=-1) / inside[-1, 1:].norm(dim=-1)
+print("drawn at loop 64, its four layers: steps", *(f"{step:.1g}" for step in still), end=";  ")
+print("from layer to layer", *(f"{x:.2f}" for x in apart.flatten(1).median(1).values))
 plots.trade_off({"": curves}, "loops", "log10 of the median relative step")
 
 # %% [markdown] id="rest-text"
 # **Measured here**<!-- by rest -->, three trainings each, the curves in one. *drawn* comes to rest,
 # and fast: after 32 loops a step is at float32's last digit, and its loss at 4, 16 and 64 loops is
-# the same within 0.01. *loop* does not rest: its steps shrink only about as $1/n$ (0.06 at 16, 0.03
-# at 32, 0.02 at 64), and such steps still add up without end. Its loss has risen by nearly two
-# nats. So with a fixed point a model keeps what it can do, for any number of loops, and without one
-# it loses it (C14).
+# the same within 0.01. Each layer of its core has a fixed point of its own, a tenth of the state's
+# length from the next one's (chapter 03). *loop* does not rest: its steps shrink only about as
+# $1/n$ (0.06 at 16, 0.03 at 32, 0.02 at 64), and such steps still add up without end. Its loss has
+# risen by nearly two nats. So with a fixed point a model keeps what it can do, for any number of
+# loops, and without one it loses it (C14).
 #
 # The untrained *drawn* would rest as well, after 128 loops, so rest came with the architecture, and
 # training made it fast. The two recipes differ in two things at once, the injection and the drawn
@@ -872,10 +878,10 @@ plots.trade_off({"": curves}, "mean loops per token", "loss at the exit, nats a 
 # ## A real one: SmolLM2, looped and healed
 #
 # Now back to the model of chapter 07. Keep its layers 0 to 11, loop 12 to 15, leave 16 to 19 out,
-# keep 20 to 29: $(12, 4⊗r, 10)_I$. Cut like this it is badly hurt. So it was **healed**: the four
-# looped layers and the injection learned for 400 steps, on drawn numbers of loops, to leave the
-# state that the whole model has behind layer 19, and later its predictions too. What they learn
-# from are the model's own words and our speeches. All else stays as it was.
+# keep 20 to 29: $(12, 4 \otimes r, 10)_I$. Cut like this it is badly hurt. So it was **healed**:
+# the four looped layers and the injection learned for 400 steps, on drawn numbers of loops, to
+# leave the state that the whole model has behind layer 19, and later its predictions too. What they
+# learn from are the model's own words and our speeches. All else stays as it was.
 #
 # The control that matters: the same healing with **one** pass, always. If it does as well, the
 # healing did the work, and not the loop. (Stored, since it took hours: `zoo.looped_smollm2()` gives
