@@ -21,23 +21,12 @@ from torch import nn
 
 from looplab import LoopedConfig, LoopedTransformer, tasks, train
 from looplab.train.step import Progress, train_step
-from looplab.zoo import checkpoints
+from looplab.zoo import checkpoints, english
 
 WIDTH, CORE, LOOPS, TOKENS, BATCH, VOCAB = 64, 2, 8, 32, 64, 64
 CONFIG = LoopedConfig(vocab=VOCAB, width=WIDTH, core=CORE, loops=LOOPS, position="none")
 
-LANGUAGE = LoopedConfig(
-    vocab=2048,
-    width=128,
-    heads=4,
-    prelude=2,
-    core=4,
-    coda=2,
-    loops=4,
-    mlp="gated",
-    activation="silu",
-    tie_head=True,
-)
+LANGUAGE = LoopedConfig.from_dict(english.card("loop")["config"])
 PIECES, LENGTH = 16, 128  # of text in a batch, and tokens in each
 SLOWER = 1 / 0.95  # looplab / plain PyTorch: at least 95 % of its tokens a second
 

@@ -71,6 +71,9 @@ def test_pieces_of_a_text_lie_evenly_and_apart():
     assert pieces.shape == (10, 101) and pieces[:, 0].tolist() == list(range(0, 1000, 100))
     with pytest.raises(ValueError, match="1001 tokens has no 10 pieces of length=101"):
         train.even_pieces(torch.arange(1001), 10, 101)
+    for wrong in (torch.rand(1001), torch.zeros(2, 1001, dtype=torch.int64)):
+        with pytest.raises(ValueError, match="expected one text of whole numbers"):
+            train.even_pieces(wrong, 10, 100)
 
 
 def test_a_delta_gives_the_weights_back_to_a_hundredth_of_what_was_added(tmp_path):

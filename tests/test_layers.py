@@ -264,6 +264,36 @@ def test_lines_tell_means_and_many_are_shades():
     assert len(colours) == 9
 
 
+def opened(chromium, each_lab, cells):
+    """A notebook of a microscope in JupyterLab: what a reader sees of it, and what Python says."""
+    lab, folder = each_lab
+    browser.write_notebook(folder / "microscope.ipynb", cells)
+    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
+    notebook = browser.Notebook(page, lab, "microscope.ipynb")
+    notebook.run_all()
+
+    def shown(what, **filters):  # the cell anew: reading runs another one
+        return notebook.cell("show").locator(what, **filters)
+
+    def agrees(state):
+        told = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
+        assert (
+            next(lines for lines in told if lines[0] == state)[1]
+            == shown(".looplab-words").inner_text()
+        )
+
+    return page, notebook, shown, agrees
+
+
+def refuses_one_token(page, notebook, shown):
+    """The last thing to try: a text that is too short is told of, and nothing has failed."""
+    shown("input[type=text]").fill("x")
+    page.keyboard.press("Enter")
+    shown(".looplab-words", has_text="Not read: the text 'x' has 1 tokens").wait_for()
+    assert notebook.all_errors() == [] and notebook.errors == []
+    page.close()
+
+
 MICROSCOPE = {
     "make": """\
 import torch
@@ -283,24 +313,8 @@ layers = LayerMicroscope(read("loops turn"), read, "loops turn")""",
 
 
 def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, each_lab):
-    lab, folder = each_lab
-    browser.write_notebook(folder / "layers.ipynb", MICROSCOPE)
-    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
-    notebook = browser.Notebook(page, lab, "layers.ipynb")
-    notebook.run_all()
-
-    def shown(what, **filters):  # the cell anew: reading runs another one
-        return notebook.cell("show").locator(what, **filters)
-
+    page, notebook, shown, agrees = opened(chromium, each_lab, MICROSCOPE)
     canvas = ".looplab-canvas"
-
-    def agrees(state):
-        told = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
-        assert (
-            next(lines for lines in told if lines[0] == state)[1]
-            == shown(".looplab-words").inner_text()
-        )
-
     shown(canvas).focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
         page.keyboard.press(key)
@@ -320,11 +334,7 @@ def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, 
     page.keyboard.press("Enter")
     shown(".looplab-words", has_text="“r”").wait_for()
     agrees("4 4 2 None")
-    shown("input[type=text]").fill("x")
-    page.keyboard.press("Enter")
-    shown(".looplab-words", has_text="Not read: the text 'x' has 1 tokens").wait_for()
-    assert notebook.all_errors() == [] and notebook.errors == []
-    page.close()
+    refuses_one_token(page, notebook, shown)
 
 
 WORDS = {
@@ -347,24 +357,8 @@ scope = WordMicroscope(read("loops turn"), read, "loops turn")""",
 
 
 def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(chromium, each_lab):
-    lab, folder = each_lab
-    browser.write_notebook(folder / "words.ipynb", WORDS)
-    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
-    notebook = browser.Notebook(page, lab, "words.ipynb")
-    notebook.run_all()
-
-    def shown(what, **filters):  # the cell anew: reading runs another one
-        return notebook.cell("show").locator(what, **filters)
-
+    page, notebook, shown, agrees = opened(chromium, each_lab, WORDS)
     canvas = ".looplab-canvas"
-
-    def agrees(state):
-        told = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
-        assert (
-            next(lines for lines in told if lines[0] == state)[1]
-            == shown(".looplab-words").inner_text()
-        )
-
     agrees("1 9 0 None")
     shown(canvas).focus()
     for key in ("ArrowLeft", "ArrowRight", "ArrowRight", "ArrowUp"):
@@ -386,8 +380,4 @@ def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(c
     page.keyboard.press("Enter")
     shown(".looplab-words", has_text="“r”").wait_for()
     agrees("1 4 2 None")
-    shown("input[type=text]").fill("x")
-    page.keyboard.press("Enter")
-    shown(".looplab-words", has_text="Not read: the text 'x' has 1 tokens").wait_for()
-    assert notebook.all_errors() == [] and notebook.errors == []
-    page.close()
+    refuses_one_token(page, notebook, shown)

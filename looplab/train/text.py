@@ -29,12 +29,7 @@ def text_pieces(
     """
     length = whole_number("length", length, 1)
     text = _mapped(Path(tokens).expanduser(), name) if isinstance(tokens, str | Path) else tokens
-    text = text.cpu().numpy() if isinstance(text, Tensor) else np.asanyarray(text)
-    if text.ndim != 1 or text.dtype.kind not in "iu":
-        raise ValueError(
-            f"tokens have shape {text.shape} and dtype {text.dtype}: expected one text of whole "
-            "numbers, [token]"
-        )
+    text = _one_text(text)
     if len(text) <= length:
         raise ValueError(
             f"a text of {len(text)} tokens has no piece of length={length} and a next token: "
@@ -51,23 +46,36 @@ def text_pieces(
     return pieces
 
 
-def even_pieces(tokens: Tensor, count: int, length: int) -> Tensor:
+def even_pieces(tokens: Tensor | np.ndarray, count: int, length: int) -> Tensor:
     """`count` pieces of a text [token], spread evenly over it: [piece, length + 1], longs.
 
-    One token more than `length`, so that each of these has a next one. Raises ValueError where the
-    pieces would overlap.
+    One token more than `length`, so that each of these has a next one. Raises ValueError for tokens
+    that are no text, and where the pieces would overlap.
 
     >>> even_pieces(torch.arange(100), count=3, length=4)[:, 0]
     tensor([ 0, 33, 66])
     """
     count, length = whole_number("count", count, 1), whole_number("length", length, 1)
-    stride = (len(tokens) - 1) // count
+    text = _one_text(tokens)
+    stride = (len(text) - 1) // count
     if stride < length:
         raise ValueError(
-            f"a text of {len(tokens)} tokens has no {count} pieces of length={length} that do not "
+            f"a text of {len(text)} tokens has no {count} pieces of length={length} that do not "
             "overlap: expected fewer or shorter ones"
         )
-    return torch.stack([tokens[n * stride :][: length + 1] for n in range(count)]).long()
+    pieces = np.stack([text[n * stride :][: length + 1] for n in range(count)])
+    return torch.from_numpy(pieces.astype(np.int64))
+
+
+def _one_text(tokens: Tensor | np.ndarray) -> np.ndarray:
+    """Tokens [token] as an array; ValueError for what is no text."""
+    text = tokens.cpu().numpy() if isinstance(tokens, Tensor) else np.asanyarray(tokens)
+    if text.ndim != 1 or text.dtype.kind not in "iu":
+        raise ValueError(
+            f"tokens have shape {text.shape} and dtype {text.dtype}: expected one text of whole "
+            "numbers, [token]"
+        )
+    return text
 
 
 def _mapped(path: Path, name: str | None) -> Tensor | np.ndarray:

