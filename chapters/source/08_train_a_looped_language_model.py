@@ -242,8 +242,8 @@ plots.mark(picture, whose("08.1"))
 # %% [markdown] id="loss-text"
 # **Measured here**<!-- by loss-by-loop -->, one training each (three follow). *loop* needs its four
 # loops: its loss falls from 4.38 to 4.11. And then it **overthinks**: after eight loops it is at
-# 4.21, after 32 at 5.16. *drawn* is nearly level: from one loop to three it gains 0.018 nats, and then
-# hardly anything changes any more.
+# 4.21, after 32 at 5.16. *drawn* is nearly level: from one loop to three it gains 0.018 nats, and
+# then hardly anything changes any more.
 #
 # So the loop of *loop* gains 0.27 nats and that of *drawn* 0.02? Look at the heights. After **one**
 # loop *drawn* is where *loop* is after four. A model that may stop at any time puts its answer into
@@ -732,8 +732,9 @@ plots.trade_off({"": curves}, "loops", "log10 of the median relative step")
 # loops, and without one it loses it (C14).
 #
 # The untrained *drawn* rests as well, after 128 loops (one draw of weights). So rest may come with
-# the architecture, and training made it fast. The two recipes differ in two things at once, the injection and the drawn
-# loops: which of them did it, this table cannot say. (Chapter 05 takes them apart on other tasks.)
+# the architecture, and training made it fast. The two recipes differ in two things at once, the
+# injection and the drawn loops: which of them did it, this table cannot say. (Chapter 05 takes them
+# apart on other tasks.)
 
 # %% [markdown] id="ex6-card"
 # ## Build 6: a gate that says when to stop
