@@ -26,6 +26,7 @@ class Trace:
     config: LoopedConfig
     tokens: Tensor  # [batch, token] or [batch, token, field]
     input: Tensor  # X, injected at every loop [batch, token, width]
+    # States, and what a loop starts from, of a model with n streams have n * width numbers: `streams`
     start: Tensor  # state at loop 0 [batch, token, width]
     prelude: Tensor  # [layer, batch, token, width]
     states: Tensor | None  # after every core layer [loop, layer, batch, token, width]
@@ -39,6 +40,14 @@ class Trace:
     @property
     def loops(self) -> int:
         return self.loop_ends.shape[0]
+
+    @property
+    def streams(self) -> Tensor:
+        """What the next loop starts from, stream by stream [loop, batch, token, stream, width].
+
+        Without hyper-connections there is one stream.
+        """
+        return self.loop_ends.unflatten(-1, (self.config.streams, -1))
 
     @property
     def nbytes(self) -> int:
@@ -111,15 +120,18 @@ def plan(
     loops = config.loops if loops is None else loops
     batch, token = tokens.shape[:2]
     item = torch.finfo(model.dtype).bits // 8
-    state = batch * token * config.width * item
+    token_size = batch * token * item
+    ends = token_size * config.state_width
     sizes = {
-        "layers outside the loop": (2 + config.prelude + config.coda) * state,
+        "layers outside the loop": (
+            token_size * (1 + config.prelude + config.coda) * config.width + ends
+        ),
         "logits": batch * token * config.answers * item,
     }
     if "states" in keep:
-        sizes["states"] = loops * config.core * state
+        sizes["states"] = loops * config.core * token_size * config.layer_width
     if "states" not in keep or not config.ends_at_layer:
-        sizes["loop_ends"] = loops * state
+        sizes["loop_ends"] = loops * ends
     if "attention" in keep:
         layers = config.prelude + loops * config.core + config.coda
         sizes["attention"] = layers * batch * config.heads * token * token * item
@@ -159,8 +171,8 @@ def trace(
     tokens, mask = model.read(tokens, mask)
     sizes = plan(model, tokens, loops, keep)
     if tap is not None:  # it may replace the end of a loop and not what the last layer left
-        state_bytes = tokens.shape[0] * tokens.shape[1] * model.config.width * model.dtype.itemsize
-        sizes["loop_ends"] = loops * state_bytes
+        token_size = tokens.shape[0] * tokens.shape[1] * model.dtype.itemsize
+        sizes["loop_ends"] = loops * token_size * model.config.state_width
     check_bytes("this trace", sizes, max_bytes, _advice(sizes))
     with torch.no_grad():
         recorder = _Recorder(model, tokens, loops, keep, tap)
@@ -183,10 +195,10 @@ class _Recorder:
         self.first, self.first_sees = first, wants_patterns(first)
         self.patterns = "attention" in keep or self.first_sees
         batch, token = tokens.shape[:2]
-        state = (batch, token, config.width)
-        self.input, self.start = empty(2, *state).unbind()
-        self.prelude = empty(config.prelude, *state)
-        self.coda = empty(config.coda, *state)
+        outside, state = (batch, token, config.width), (batch, token, config.state_width)
+        self.input, self.start = empty(outside), empty(state)
+        self.prelude = empty(config.prelude, *outside)
+        self.coda = empty(config.coda, *outside)
         self.states = self.attention = self.prelude_attention = self.coda_attention = None
         self._slots = {
             "input": [self.input],
@@ -195,7 +207,7 @@ class _Recorder:
             "coda.resid": self.coda.unbind(),
         }
         if "states" in keep:
-            self.states = empty(loops, config.core, *state)
+            self.states = empty(loops, config.core, batch, token, config.layer_width)
             self._slots["core.resid"] = self.states.flatten(0, 1).unbind()
         if "attention" in keep:
             pattern = (batch, config.heads, token, token)

@@ -13,6 +13,9 @@ Position = Literal["rope_half", "rope_interleaved", "none"]
 Mlp = Literal["plain", "gated"]
 Activation = Literal["gelu", "silu", "relu", "half_relu2"]
 QkNorm = Literal["none", "head", "all", "rotated"]
+StreamUnit = Literal["pass", "branch"]
+StreamCarry = Literal["diagonal", "identity", "sinkhorn"]
+StreamMapsOf = Literal["loop", "shared"]
 
 _CHOICES = {
     "norm": tuple(PLACEMENTS),
@@ -23,6 +26,9 @@ _CHOICES = {
     "mlp": get_args(Mlp),
     "activation": get_args(Activation),
     "qk_norm": get_args(QkNorm),
+    "stream_unit": get_args(StreamUnit),
+    "stream_carry": get_args(StreamCarry),
+    "stream_maps": get_args(StreamMapsOf),
 }
 
 
@@ -84,12 +90,19 @@ class LoopedConfig:
     # Share of the way from its start to its end that a pass goes; below 1 it is damped (loopify)
     stride: float = 1.0
 
+    # Hyper-connections (looplab.model.streams): above 1, the state has that many streams
+    streams: int = 1
+    stream_unit: StreamUnit = "pass"  # around a pass (Hyperloop) or each branch of it (mHC)
+    stream_carry: StreamCarry = "diagonal"  # H_res: a gate for each stream, all kept, or mixed
+    stream_maps: StreamMapsOf = "loop"  # gates of each loop's own, or one set for all loops
+    loop_embed: bool = False  # a vector of each set, added to what the pass writes
+
     def __post_init__(self):
         for name, choice in _CHOICES.items():
             value = getattr(self, name)
             if value not in choice:
                 raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
-        for name in ("vocab", "width", "core", "loops", "fields", "heads"):
+        for name in ("vocab", "width", "core", "loops", "fields", "heads", "streams"):
             self._keep_whole(name, 1)
         for name in ("prelude", "coda"):
             self._keep_whole(name, 0)
@@ -145,6 +158,24 @@ class LoopedConfig:
                 f"classes={self.answers}, vocab={self.vocab}"
             )
 
+        if self.streams > 1:
+            self._check_streams()
+        elif self.loop_embed:
+            raise ValueError("loop_embed=True with streams=1: it is a part of hyper-connections")
+
+    def _check_streams(self):
+        if self.exit_gate or self.placement.loop_end:
+            raise ValueError(
+                f"streams={self.streams} with exit_gate={self.exit_gate}, norm={self.norm!r}: a "
+                "gate or a norm at the end of a loop reads one stream, so choose streams=1 or "
+                "norm='pre' without a gate"
+            )
+        if self.stream_unit == "branch" and (self.placement.on_sum or self.loop_embed):
+            raise ValueError(
+                f"stream_unit='branch' with norm={self.norm!r}, loop_embed={self.loop_embed}: a "
+                "connection takes the place of a layer's sum, and has no embedding of the loop"
+            )
+
     def _keep_whole(self, name: str, least: int):
         # As an int, which JSON has; NumPy's whole numbers are none.
         object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
@@ -157,7 +188,23 @@ class LoopedConfig:
     @property
     def ends_at_layer(self) -> bool:
         """Whether a loop ends in the very state that its last layer leaves."""
-        return not self.placement.loop_end and self.stride == 1
+        hyper = self.streams > 1 and self.stream_unit == "pass"
+        return not self.placement.loop_end and self.stride == 1 and not hyper
+
+    @property
+    def state_width(self) -> int:
+        """Numbers in one token's state: all its streams."""
+        return self.streams * self.width
+
+    @property
+    def layer_width(self) -> int:
+        """Numbers in one token's state behind a core layer."""
+        return self.state_width if self.stream_unit == "branch" else self.width
+
+    @property
+    def stream_sets(self) -> int:
+        """Sets of maps of each hyper-connection; in an unrolled twin every loop has its own."""
+        return self.loops if self.tied and self.stream_maps == "loop" else 1
 
     @property
     def answers(self) -> int:

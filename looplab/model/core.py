@@ -4,7 +4,8 @@ from torch import Tensor, nn
 
 from looplab.model.config import LoopedConfig
 from looplab.model.injection import INJECTIONS
-from looplab.model.layers import Context, Visit, make_layers
+from looplab.model.layers import Context, Layer, Visit, make_layers
+from looplab.model.streams import HyperConnection, StreamLayer
 from looplab.model.tap import Site, Tap, show
 
 
@@ -14,23 +15,39 @@ class Core(nn.Module):
     def __init__(self, config: LoopedConfig):
         super().__init__()
         self.stride = config.stride
-        self.injection = INJECTIONS[config.injection](config.width)
-        self.layers = make_layers(config, config.prelude, config.core)
+        self.injection = INJECTIONS[config.injection](
+            config.width, config.injection_bias, config.injection_eps
+        )
+        self.hyper, kind = None, Layer
+        if config.streams > 1 and config.stream_unit == "pass":
+            self.hyper = HyperConnection(config)
+        elif config.streams > 1:
+            kind = StreamLayer
+        self.layers = make_layers(config, config.prelude, config.core, kind)
         self.loop_norm = None
         if config.placement.loop_end:
-            self.loop_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+            weighted = not config.placement.bare_end
+            self.loop_norm = nn.RMSNorm(config.width, config.norm_eps, elementwise_affine=weighted)
 
     def forward(
         self, z: Tensor, x: Tensor, context: Context, tap: Tap | None, loop: int, first_layer: int
     ) -> Tensor:
-        """State and input [batch, token, width] to the next state; `first_layer` rotates it."""
+        """State and input [batch, token, width] to the next state; `first_layer` rotates it.
+
+        A state of streams [batch, token, stream * width] is read in front of the layers, and
+        written to behind them.
+        """
         begin, count = z, len(self.layers)
         for n in range(count):
             layer = (first_layer + n) % count
             if layer == 0:
+                if self.hyper is not None:
+                    z, maps = self.hyper.read(z, loop, tap=tap)
                 z = show(tap, Site(loop, None, "core.inject"), self.injection(z, x))
             z = self.layers[layer](z, Visit(context, "core", loop, layer, tap))
             if layer == count - 1:
+                if self.hyper is not None:
+                    z = self.hyper.write(begin, z, maps, loop)
                 z = self.end_loop(z, begin)
                 z = show(tap, Site(loop, None, "core.loop_end"), z)
         return z

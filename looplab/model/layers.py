@@ -284,7 +284,9 @@ class Layer(nn.Module):
         return x + visit.show(name, norm(branch))
 
 
-def make_layers(config: LoopedConfig, first: int, count: int) -> nn.ModuleList:
+def make_layers(
+    config: LoopedConfig, first: int, count: int, kind: type[Layer] = Layer
+) -> nn.ModuleList:
     """`count` layers, numbered from `first` through prelude, core and coda."""
     numbers = range(first, first + count)
-    return nn.ModuleList(Layer(config, number in config.value_layers) for number in numbers)
+    return nn.ModuleList(kind(config, number in config.value_layers) for number in numbers)

@@ -12,6 +12,7 @@ from looplab.model.core import Core
 from looplab.model.given import as_mask, as_tokens, from_text, is_text
 from looplab.model.layers import Context, Layer, Visit, hide, make_context, make_layers
 from looplab.model.loop import Loop, Ready, StateMap
+from looplab.model.streams import HyperConnection, merge
 from looplab.model.tap import Site, Tap, show
 
 
@@ -40,8 +41,9 @@ class LoopedTransformer(Loop):
         if config.state_out:
             self.state_out = nn.Linear(config.width, config.width, bias=False)
         self.coda = make_layers(config, config.prelude + config.core, config.coda)
-        # A loop that ends in a norm needs another one only behind a coda.
-        needs_norm = not config.placement.loop_end or config.coda > 0
+        # A loop that ends in a norm with weights needs another one only behind a coda.
+        ends_normed = config.placement.loop_end and not config.placement.bare_end
+        needs_norm = not ends_normed or config.coda > 0
         self.norm = nn.RMSNorm(config.width, eps=config.norm_eps) if needs_norm else nn.Identity()
         self.head = nn.Linear(config.width, config.answers, bias=False)
         self.gate = nn.Linear(config.width, 1) if config.exit_gate else None
@@ -73,6 +75,9 @@ class LoopedTransformer(Loop):
                     linear.weight.data /= sqrt(2 * config.realized_depth)
         for core in self.cores:
             core.injection.reset()
+        for module in self.modules():
+            if isinstance(module, HyperConnection):
+                module.reset(std)
         for table in self.embed:  # unit rows: the input is as large as a normed state
             nn.init.normal_(table.weight, std=std if config.tie_head else 1.0)
         if self.gate is not None:
@@ -107,7 +112,13 @@ class LoopedTransformer(Loop):
             raise ValueError("a cache knows the padding of all that is in it: give it Cache(mask=)")
         context = self.context(tokens.shape[1], tokens, cache, rows, mask)
         x = show(tap, Site(None, None, "input"), self._encode(tokens, context, tap))
-        z = self.start(x, generator) if state is None else self._check_state(state, x)
+        if state is None:
+            places = None
+            if self.config.start == "hashed":
+                places = self._places(tokens.shape[1], cache, rows, mask)
+            z = self.start(x, generator, places)
+        else:
+            z = self._check_state(state, x)
         return Ready(tokens, x, show(tap, Site(None, None, "start"), z), context)
 
     def step(
@@ -122,6 +133,7 @@ class LoopedTransformer(Loop):
     ) -> Tensor:
         """One pass of the core from state `z` [batch, token, width] to the next: z = step(z, x).
 
+        A model with n streams has states [batch, token, n * width], here and wherever states are.
         `x` is what `prepare` returned, or a bare input [batch, token, width], as `encode` gives;
         beside a bare one, a model with value embeddings also reads the `tokens` [batch, token].
 
@@ -153,8 +165,12 @@ class LoopedTransformer(Loop):
             x = block(x, Visit(context, "prelude", None, layer, tap))
         return x if self.input_norm is None else self.input_norm(x)
 
-    def start(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The state at loop 0 for the input `x` [batch, token, width]; same shape."""
+    def start(
+        self, x: Tensor, generator: torch.Generator | None = None, places: Tensor | None = None
+    ) -> Tensor:
+        """The state at loop 0 for the input `x` [batch, token, width]; all streams of it."""
+        if self.config.streams > 1:
+            x = x.repeat(*[1] * (x.dim() - 1), self.config.streams)  # stream after stream
         if self.config.start == "input":
             return x
         z = torch.zeros_like(x)
@@ -177,6 +193,7 @@ class LoopedTransformer(Loop):
             raise ValueError("this unrolled twin has another core at every loop: call step(loop=)")
         if self.config.stride != 1:
             raise ValueError(f"stride={self.config.stride}: a damped pass has no such parts")
+        self._check_parts("core_parts")
         core = self.cores[0]
         context = self.context(x.shape[-2], self._repeated(tokens, x))
 
@@ -214,16 +231,20 @@ class LoopedTransformer(Loop):
         if not self.config.tied:
             raise ValueError("this model is unrolled already")
         twin = LoopedTransformer(self.config.unrolled(loops)).to(self.head.weight)
-        weights = self.state_dict()
+        own, weights = self.state_dict(), {}
         for name in twin.state_dict():
+            source = name
             if name.startswith("cores."):
-                rest = name.split(".", 2)[2]
-                weights[name] = self.state_dict()[f"cores.0.{rest}"]
+                _, loop, rest = name.split(".", 2)
+                maps = min(int(loop), self.config.stream_sets - 1)  # where loops have their own
+                source = f"cores.0.{rest.replace('maps.0.', f'maps.{maps}.')}"
+            weights[name] = own[source]
         twin.load_state_dict(weights)
         twin.words = self.words
         return twin.train(self.training)
 
     def _answer(self, z: Tensor, context: Context, tap: Tap | None = None) -> Tensor:
+        z = merge(z, self.config.streams)
         if self.coda and self.config.placement.before_coda:
             z = self.norm(z)
         if self.state_out is not None:
@@ -327,11 +348,21 @@ class LoopedTransformer(Loop):
             raise ValueError("a rotated pass needs tied weights: this model is an unrolled twin")
         if self.config.stride != 1:
             raise ValueError(f"first_layer={first_layer}: a damped pass cannot be rotated")
+        self._check_parts(f"first_layer={first_layer}")
+
+    def _check_parts(self, asked: str):
+        if self.cores[0].hyper is not None:
+            raise ValueError(
+                f"{asked}: between the layers of a pass with {self.config.streams} streams the "
+                "state is not all there, since its gates read the streams once a pass; measure "
+                "whole passes, with step"
+            )
 
     def _check_state(self, state: Tensor, x: Tensor) -> Tensor:
-        if state.shape != x.shape:
+        expected = (*x.shape[:-1], self.config.state_width)
+        if tuple(state.shape) != expected:
             raise ValueError(
                 f"state has shape {tuple(state.shape)}: expected [batch, token, width] = "
-                f"{tuple(x.shape)} for these tokens"
+                f"{expected} for these tokens"
             )
         return state.to(x)

@@ -13,6 +13,8 @@ Names, in the order in which a pass meets them (`core` also reads `prelude` or `
     embed            [batch, token, width]        token embeddings
     input            [batch, token, width]        X, after the prelude
     start            [batch, token, width]        state at loop 0
+    core.h_pre       [batch, token, stream]       gates of a pass with streams, and core.h_post,
+                                                  core.h_res; core.attn.h_pre, core.mlp.h_pre ...
     core.inject      [batch, token, width]        state after input injection (once per loop)
     core.attn.q      [batch, head, token, width]  queries, rotated
     core.attn.k      [batch, head, token, width]  keys, rotated, one per query head
@@ -23,6 +25,9 @@ Names, in the order in which a pass meets them (`core` also reads `prelude` or `
     core.resid       [batch, token, width]        stream after the layer
     core.loop_end    [batch, token, width]        what the next loop starts from
     logits           [batch, token, vocab]
+
+A model with n streams has n * width numbers in `start`, `core.loop_end` and, where the connections
+are around its branches, `core.resid_mid` and `core.resid`.
 """
 
 from typing import NamedTuple, Protocol
