@@ -55,6 +55,8 @@ VARIANTS = [
     {"tied": False},
     {"start": "zeros", "injection": "add"},
     {"start": "normal", "injection": "concat"},
+    {"start": "hashed", "injection": "orthogonal"},
+    {"norm": "pre_bare_end", "injection": "concat", "injection_bias": True},
 ]
 
 
@@ -78,7 +80,9 @@ class Patterns:
         return None
 
 
-@pytest.mark.parametrize("settings", [{}, {"attention": "window", "window": 3}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"attention": "window", "window": 3}, {"start": "hashed"}], ids=str
+)
 def test_left_padding_changes_nothing(settings):
     model, tokens = build(**settings), some_tokens()
     alone = model(tokens[:1, 4:]).logits

@@ -59,6 +59,8 @@ FORMULAS = {
     "residual_sandwich": residual_sandwich,
     "branch_sandwich": branch_sandwich,
     "branch_post": branch_post,
+    "pre_loop_end": pre,
+    "pre_bare_end": pre,
 }
 
 
@@ -85,7 +87,8 @@ def test_each_norm_placement_is_its_formula(norm):
 
     x = FORMULAS[norm](x, attend, think, n)
     if PLACEMENTS[norm].loop_end:
-        x = rms(x, model.cores[0].loop_norm.weight)
+        weight = model.cores[0].loop_norm.weight
+        x = rms(x, 1.0 if weight is None else weight)
     assert_close(model(some_tokens(), 1).state, x)
 
 
@@ -161,7 +164,7 @@ def test_truncated_backprop_keeps_the_last_passes_only():
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("start", ["input", "zeros", "normal"])
+@pytest.mark.parametrize("start", ["input", "zeros", "normal", "hashed"])
 def test_carrying_the_state_on_continues_the_run(norm, start):
     model = build(norm=norm, injection="concat", start=start, prelude=1, coda=1)
     whole = model(some_tokens(), 6, generator=torch.Generator().manual_seed(3))

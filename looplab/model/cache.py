@@ -120,6 +120,14 @@ class Cache:
         mask, causal = self._who_sees_whom(start, end, rows)
         return Context(rotary, mask, causal, partial(self._extend, start, end, rows))
 
+    def places(self, tokens: int, rows: Tensor | None = None) -> Tensor:
+        """Places in their texts, from 0, of the next `tokens` tokens: [row or 1, token]."""
+        at = torch.arange(self.length, self.length + tokens)[None]
+        if self._padding is None:
+            return at
+        padding = self._padding if rows is None else self._padding[rows]
+        return (at - padding.sum(1, keepdim=True).cpu()).clamp_min(0)
+
     def commit(self, tokens: int, loops: int | Tensor, rows: Tensor | None = None):
         """Keep the tokens that were just run, which took `loops` loops: one number, or [row]."""
         core, at = self._parts["core"], slice(self.length, self.length + tokens)

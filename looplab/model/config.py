@@ -7,7 +7,7 @@ from looplab.basics.whole import whole_number
 from looplab.model.injection import INJECTIONS
 from looplab.model.norms import PLACEMENTS, Placement
 
-Start = Literal["input", "zeros", "normal"]
+Start = Literal["input", "zeros", "normal", "hashed"]
 Attention = Literal["causal", "full", "window", "grid"]
 Position = Literal["rope_half", "rope_interleaved", "none"]
 Mlp = Literal["plain", "gated"]
@@ -65,8 +65,11 @@ class LoopedConfig:
     norm: str = "pre"  # a row of looplab.model.norms
     norm_eps: float = 1e-6
     injection: str = "none"  # a row of looplab.model.injection
-    start: Start = "input"  # state at loop 0
-    start_std: float = 0.6325  # of start="normal", cut at 3 std; Huginn's sqrt(2/5)
+    injection_bias: bool = False  # of injection="concat" (IFM Huginn-Linear)
+    injection_eps: float = 1e-6  # beside the squared length in injection="orthogonal"
+    start: Start = "input"  # state at loop 0; "hashed": looplab.model.hashed
+    # Of start="normal", cut at 3 std, and of "hashed", not cut; Huginn's sqrt(2/5)
+    start_std: float = 0.6325
 
     attention: Attention = "causal"
     window: int | None = None  # tokens a token sees, itself included; only attention="window"
@@ -109,9 +112,13 @@ class LoopedConfig:
         for name in ("classes", "kv_heads", "head_dim", "mlp_width", "window"):
             if getattr(self, name) is not None:
                 self._keep_whole(name, 1)
-        for name in ("norm_eps", "start_std", "rope_theta", "embed_scale"):
+        for name in ("norm_eps", "injection_eps", "start_std", "rope_theta", "embed_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected a number above zero")
+        if self.injection_bias and self.injection != "concat":
+            raise ValueError(
+                f"injection_bias=True with injection={self.injection!r}: only 'concat' has one"
+            )
         if not 0 < self.stride <= 1:
             raise ValueError(f"stride={self.stride!r}: expected a share above 0 and up to 1")
         if self.head_dim is None and self.width % self.heads:

@@ -10,6 +10,7 @@ from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.core import Core
 from looplab.model.given import as_mask, as_tokens, from_text, is_text
+from looplab.model.hashed import example_terms, hashed_normal
 from looplab.model.layers import Context, Layer, Visit, hide, make_context, make_layers
 from looplab.model.loop import Loop, Ready, StateMap
 from looplab.model.streams import HyperConnection, merge
@@ -113,9 +114,8 @@ class LoopedTransformer(Loop):
         context = self.context(tokens.shape[1], tokens, cache, rows, mask)
         x = show(tap, Site(None, None, "input"), self._encode(tokens, context, tap))
         if state is None:
-            places = None
-            if self.config.start == "hashed":
-                places = self._places(tokens.shape[1], cache, rows, mask)
+            hashed = self.config.start == "hashed"
+            places = _places(tokens.shape[1], cache, rows, mask) if hashed else None
             z = self.start(x, generator, places)
         else:
             z = self._check_state(state, x)
@@ -168,11 +168,20 @@ class LoopedTransformer(Loop):
     def start(
         self, x: Tensor, generator: torch.Generator | None = None, places: Tensor | None = None
     ) -> Tensor:
-        """The state at loop 0 for the input `x` [batch, token, width]; all streams of it."""
+        """The state at loop 0 for the input `x` [batch, token, width]; all streams of it.
+
+        `places` [batch or 1, token] are the tokens' places in their texts, from 0, None meaning
+        0, 1, 2 ...; only start="hashed" asks, which takes every sequence for evaluation example 0.
+        """
         if self.config.streams > 1:
             x = x.repeat(*[1] * (x.dim() - 1), self.config.streams)  # stream after stream
         if self.config.start == "input":
             return x
+        if self.config.start == "hashed":
+            if places is None:
+                places = torch.arange(x.shape[-2])[None]
+            z = hashed_normal(places, example_terms([0]), x.shape[-1], self.config.start_std)
+            return z.to(x).expand_as(x)
         z = torch.zeros_like(x)
         if self.config.start == "normal":
             std = self.config.start_std
@@ -366,3 +375,12 @@ class LoopedTransformer(Loop):
                 f"{expected} for these tokens"
             )
         return state.to(x)
+
+
+def _places(
+    length: int, cache: Cache | None, rows: Tensor | None, mask: Tensor | None
+) -> Tensor | None:
+    """Places [row or 1, token] of tokens in their texts, padding not counted; None: 0, 1, 2 ..."""
+    if cache is not None:
+        return cache.places(length, rows)
+    return None if mask is None else (mask.long().cumsum(1) - 1).clamp_min(0)

@@ -17,7 +17,8 @@ class Placement:
     before: bool = False  # n1, n3: on what a branch reads
     after: bool = False  # n2, n4: on what a branch writes ...
     on_sum: bool = False  # ... or, with this, on the stream that it was added to
-    loop_end: bool = False  # one more on the stream, at the end of every loop
+    loop_end: bool = False  # one more on the stream, at the end of every loop ...
+    bare_end: bool = False  # ... with this, without weights, so that the head keeps its own
     before_coda: bool = False  # the last norm acts twice: before the coda and before the head
 
     @property
@@ -38,4 +39,6 @@ PLACEMENTS = {
     ),
     "branch_sandwich": Placement("Ouro", before=True, after=True, loop_end=True),
     "branch_post": Placement("OLMo-2 form", after=True),
+    "pre_loop_end": Placement("Nanbeige", before=True, loop_end=True),
+    "pre_bare_end": Placement("IFM Huginn-Linear", before=True, loop_end=True, bare_end=True),
 }
