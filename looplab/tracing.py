@@ -12,6 +12,7 @@ from torch import Tensor
 from looplab.basics.memory import check_bytes
 from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
 from looplab.model import Loop, LoopedConfig, Site, Tap
+from looplab.model.given import given_types
 from looplab.model.tap import wants_patterns
 
 KEEP = ("states", "attention")
@@ -144,6 +145,7 @@ def trace(
     loops: int | None = None,
     *,
     mask: Tensor | None = None,
+    types: Tensor | None = None,
     state: Tensor | None = None,
     keep: Sequence[str] = ("states",),
     generator: torch.Generator | None = None,
@@ -156,9 +158,9 @@ def trace(
     "attention" [loop, layer, batch, head, token, token], that of prelude and coda too; the ends of
     the loops are always kept. A `tap` may replace values on the way (`looplab.model.tap`): what is
     recorded is what the run went on with.
-    `mask` [batch, token] is False at padding, and tokens and mask may be what people have, as in
-    the model's forward pass, a text too where the model knows its `words`; what is recorded at the
-    padding itself means nothing.
+    `mask` [batch, token] is False at padding, `types` [batch, token] are for models that tell kinds
+    of token apart, and all three may be what people have, as in the model's forward pass, a text
+    too where the model knows its `words`; what is recorded at the padding itself means nothing.
     Raises MemoryError naming the sizes and a cheaper choice when the trace would take more than
     `max_bytes`, and ValueError as the model's forward pass does.
 
@@ -168,6 +170,7 @@ def trace(
     torch.Size([3, 2, 1, 5, 16])
     """
     loops = model.check_loops(loops)
+    types = given_types(types, tokens)
     tokens, mask = model.read(tokens, mask)
     sizes = plan(model, tokens, loops, keep)
     if tap is not None:  # it may replace the end of a loop and not what the last layer left
@@ -176,7 +179,8 @@ def trace(
     check_bytes("this trace", sizes, max_bytes, _advice(sizes))
     with torch.no_grad():
         recorder = _Recorder(model, tokens, loops, keep, tap)
-        out = model(tokens, loops, mask=mask, state=state, tap=recorder, generator=generator)
+        given = {"mask": mask, "types": types, "state": state, "generator": generator}
+        out = model(tokens, loops, tap=recorder, **given)
     return recorder.trace(tokens, out.logits)
 
 

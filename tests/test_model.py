@@ -53,12 +53,18 @@ def branch_post(x, attend, think, n):
     return x + n(4, think(x))
 
 
+def post(x, attend, think, n):
+    x = n(2, x + attend(x))
+    return n(4, x + think(x))
+
+
 # A layer for each row of looplab.model.norms, from its branches and its norms n(1, .) to n(4, .)
 FORMULAS = {
     "pre": pre,
     "residual_sandwich": residual_sandwich,
     "branch_sandwich": branch_sandwich,
     "branch_post": branch_post,
+    "post": post,
     "pre_loop_end": pre,
     "pre_bare_end": pre,
 }
@@ -310,7 +316,7 @@ def test_config_survives_json():
         ({"width": 15}, "width=15 does not divide into heads=4"),
         ({"width": 12, "heads": 4}, "head width 3 is odd"),
         ({"kv_heads": 3}, "heads=4 is not a multiple of kv_heads=3"),
-        ({"norm": "post"}, "norm='post': expected one of pre"),
+        ({"norm": "middle"}, "norm='middle': expected one of pre"),
         ({"loops": 0}, "loops=0: expected a whole number of at least 1"),
         ({"core": 1.5}, "core=1.5"),
         ({"attention": "window"}, "give window exactly when"),

@@ -107,7 +107,7 @@ class Cache:
             )
         self._grow(end)
         core, rotary = self._parts["core"], None
-        if self.config.position != "none":
+        if self.config.rotary:
             rotary = rotary_table(
                 core.shape[-2],
                 self.config.head_width,

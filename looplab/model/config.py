@@ -5,13 +5,13 @@ from typing import Literal, get_args
 
 from looplab.basics.whole import whole_number
 from looplab.model.injection import INJECTIONS
-from looplab.model.norms import PLACEMENTS, Placement
+from looplab.model.norms import NORM_KINDS, PLACEMENTS, Placement
 
 Start = Literal["input", "zeros", "normal", "hashed"]
 Attention = Literal["causal", "full", "window", "grid"]
-Position = Literal["rope_half", "rope_interleaved", "none"]
+Position = Literal["rope_half", "rope_interleaved", "learned", "none"]
 Mlp = Literal["plain", "gated"]
-Activation = Literal["gelu", "silu", "relu", "half_relu2"]
+Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "half_relu2"]
 QkNorm = Literal["none", "head", "all", "rotated"]
 StreamUnit = Literal["pass", "branch"]
 StreamCarry = Literal["diagonal", "identity", "sinkhorn"]
@@ -19,6 +19,7 @@ StreamMapsOf = Literal["loop", "shared"]
 
 _CHOICES = {
     "norm": tuple(PLACEMENTS),
+    "norm_kind": NORM_KINDS,
     "injection": tuple(INJECTIONS),
     "start": get_args(Start),
     "attention": get_args(Attention),
@@ -63,6 +64,7 @@ class LoopedConfig:
     activation: Activation = "gelu"  # half_relu2: relu(x)^2 / 2 (Parcae)
 
     norm: str = "pre"  # a row of looplab.model.norms
+    norm_kind: str = "rms"  # one of looplab.model.norms.NORM_KINDS
     norm_eps: float = 1e-6
     injection: str = "none"  # a row of looplab.model.injection
     injection_bias: bool = False  # of injection="concat" (IFM Huginn-Linear)
@@ -74,6 +76,7 @@ class LoopedConfig:
     attention: Attention = "causal"
     window: int | None = None  # tokens a token sees, itself included; only attention="window"
     position: Position = "rope_half"
+    places: int | None = None  # tokens that there are learned positions for; only "learned"
     rope_theta: float = 10_000.0
     # Llama 3's slow-down of long wavelengths: (factor, low, high, original length in tokens)
     rope_scaling: tuple[float, float, float, float] | None = None
@@ -93,6 +96,13 @@ class LoopedConfig:
     # Share of the way from its start to its end that a pass goes; below 1 it is damped (loopify)
     stride: float = 1.0
 
+    # What an encoder has besides (looplab.model.encoder; ALBERT)
+    bias: bool = False  # of every matrix inside a layer
+    embed_width: int | None = None  # of the embedding, behind which a matrix leads to width
+    embed_norm: bool = False  # on the embedding
+    types: int = 0  # kinds of token, such as first and second sentence, each with an embedding
+    masked_lm: bool = False  # logits are of the token itself, hidden or not, and not of the next
+
     # Hyper-connections (looplab.model.streams): above 1, the state has that many streams
     streams: int = 1
     stream_unit: StreamUnit = "pass"  # around a pass (Hyperloop) or each branch of it (mHC)
@@ -107,9 +117,10 @@ class LoopedConfig:
                 raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
         for name in ("vocab", "width", "core", "loops", "fields", "heads", "streams"):
             self._keep_whole(name, 1)
-        for name in ("prelude", "coda"):
+        for name in ("prelude", "coda", "types"):
             self._keep_whole(name, 0)
-        for name in ("classes", "kv_heads", "head_dim", "mlp_width", "window"):
+        sizes = ("classes", "kv_heads", "head_dim", "mlp_width", "window", "places", "embed_width")
+        for name in sizes:
             if getattr(self, name) is not None:
                 self._keep_whole(name, 1)
         for name in ("norm_eps", "injection_eps", "start_std", "rope_theta", "embed_scale"):
@@ -131,7 +142,7 @@ class LoopedConfig:
                 f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}: "
                 "each key head serves the same number of query heads"
             )
-        if self.position != "none" and self.head_width % 2:
+        if self.rotary and self.head_width % 2:
             raise ValueError(
                 f"head width {self.head_width} is odd: rotary positions turn pairs, "
                 "so choose an even head_dim or position='none'"
@@ -165,10 +176,33 @@ class LoopedConfig:
                 f"classes={self.answers}, vocab={self.vocab}"
             )
 
+        self._check_encoder()
         if self.streams > 1:
             self._check_streams()
         elif self.loop_embed:
             raise ValueError("loop_embed=True with streams=1: it is a part of hyper-connections")
+
+    def _check_encoder(self):
+        if (self.position == "learned") != (self.places is not None):
+            raise ValueError(
+                f"position={self.position!r} with places={self.places}: give the number of places "
+                "exactly when position='learned'"
+            )
+        if self.bias and (self.qk_bias or self.mlp == "gated"):
+            raise ValueError(
+                f"bias=True with qk_bias={self.qk_bias}, mlp={self.mlp!r}: every matrix has a bias "
+                "then, queries' and keys' too, and a gated MLP here has none"
+            )
+        if self.masked_lm and (self.attention != "full" or self.placement.before_coda):
+            raise ValueError(
+                f"masked_lm=True with attention={self.attention!r}, norm={self.norm!r}: its tokens "
+                "look both ways, attention='full', and its norm stands in front of the head only"
+            )
+        if self.tie_head and self.embed_width is not None and not self.masked_lm:
+            raise ValueError(
+                f"tie_head with embed_width={self.embed_width}: only the head of masked_lm leads "
+                "back to the embedding's width"
+            )
 
     def _check_streams(self):
         if self.exit_gate or self.placement.loop_end:
@@ -212,6 +246,16 @@ class LoopedConfig:
     def stream_sets(self) -> int:
         """Sets of maps of each hyper-connection; in an unrolled twin every loop has its own."""
         return self.loops if self.tied and self.stream_maps == "loop" else 1
+
+    @property
+    def rotary(self) -> bool:
+        """Whether queries and keys are turned by their positions."""
+        return self.position.startswith("rope")
+
+    @property
+    def table_width(self) -> int:
+        """Numbers in a token's embedding."""
+        return self.width if self.embed_width is None else self.embed_width
 
     @property
     def answers(self) -> int:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from looplab.model.config import LoopedConfig
 from looplab.model.injection import INJECTIONS
 from looplab.model.layers import Context, Layer, Visit, make_layers
+from looplab.model.norms import make_norm
 from looplab.model.streams import HyperConnection, StreamLayer
 from looplab.model.tap import Site, Tap, show
 
@@ -26,8 +27,8 @@ class Core(nn.Module):
         self.layers = make_layers(config, config.prelude, config.core, kind)
         self.loop_norm = None
         if config.placement.loop_end:
-            weighted = not config.placement.bare_end
-            self.loop_norm = nn.RMSNorm(config.width, config.norm_eps, elementwise_affine=weighted)
+            kind = "bare" if config.placement.bare_end else config.norm_kind
+            self.loop_norm = make_norm(kind, config.width, config.norm_eps)
 
     def forward(
         self, z: Tensor, x: Tensor, context: Context, tap: Tap | None, loop: int, first_layer: int

@@ -114,6 +114,43 @@ def as_mask(mask: object, given: object, shape: tuple[int, int], device) -> Tens
     return None if shown.all() else shown
 
 
+def given_types(types: object, given: object) -> object:
+    """The token types that came with tokens: `types`, or else a tokenizer's "token_type_ids".
+
+    >>> given_types(None, {"input_ids": [[5, 6]], "token_type_ids": [[0, 1]]})
+    [[0, 1]]
+    """
+    if types is None and (isinstance(given, Mapping) or hasattr(given, "input_ids")):
+        return given.get("token_type_ids")
+    return types
+
+
+def as_types(types: object, kinds: int, shape: tuple[int, int], device) -> Tensor | None:
+    """Token types [batch, token] as a tensor of longs, for a model that knows `kinds` of them.
+
+    None where every token is of type 0, which is what no types mean. Raises ValueError with the
+    shapes for another shape than `shape`, and for a type that the model does not know.
+
+    >>> as_types([[0, 1]], 2, (1, 2), None)
+    tensor([[0, 1]])
+    """
+    if types is None:
+        return None
+    if not isinstance(types, Tensor):
+        types = _tensor(types, "types")
+    if tuple(types.shape) != tuple(shape):
+        raise ValueError(
+            f"types have shape {tuple(types.shape)}: expected [batch={shape[0]}, "
+            f"token={shape[1]}], {tuple(shape)} as these tokens"
+        )
+    types = types.to(device, torch.long)
+    low, high = int(types.min()), int(types.max())
+    if low < 0 or high >= max(kinds, 1):
+        known = f"0 to {kinds - 1}" if kinds else "none, so leave them out"
+        raise ValueError(f"token type {low if low < 0 else high}: this model knows {known}")
+    return types if high else None
+
+
 def _tensor(values: object, name: str) -> Tensor:
     """Lists and arrays as a tensor; ValueError for sequences of several lengths."""
     if isinstance(values, (list, tuple)) and values and isinstance(values[0], Tensor):

@@ -1,7 +1,7 @@
 """The parts of one transformer layer: norms, rotary positions, attention, MLP, and their order."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import isqrt, log, pi
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from looplab.model.config import LoopedConfig
+from looplab.model.norms import make_norm
 from looplab.model.tap import Site, Tap, show, wants_patterns
 
 
@@ -18,7 +19,13 @@ def half_relu2(x: Tensor) -> Tensor:
     return F.relu(x).square() / 2
 
 
-ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu, "half_relu2": half_relu2}
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "silu": F.silu,
+    "relu": F.relu,
+    "half_relu2": half_relu2,
+}
 GATE_CHANNELS = 32  # of a layer's input, which open the gate of its value embedding
 
 
@@ -54,7 +61,7 @@ class Visit(NamedTuple):
 def make_context(config: LoopedConfig, tokens: int, device, dtype) -> Context:
     """Masks and rotary tables for a sequence of `tokens` tokens."""
     rotary = None
-    if config.position != "none":
+    if config.rotary:
         if config.position == "rope_interleaved":  # Huginn turns in float32 even in bfloat16
             dtype = torch.promote_types(dtype, torch.float32)
         rotary = rotary_table(
@@ -150,8 +157,8 @@ class Attention(nn.Module):
         self.qk_norm = config.qk_norm
         queries, keys = self.heads * self.head_dim, self.key_heads * self.head_dim
         self.sizes = (queries, keys, keys)
-        self.qkv = nn.Linear(config.width, queries + 2 * keys, bias=False)
-        self.out = nn.Linear(queries, config.width, bias=False)
+        self.qkv = nn.Linear(config.width, queries + 2 * keys, bias=config.bias)
+        self.out = nn.Linear(queries, config.width, bias=config.bias)
         if config.qk_bias:
             self.q_bias = nn.Parameter(torch.zeros(queries))
             self.k_bias = nn.Parameter(torch.zeros(keys))
@@ -235,8 +242,9 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.mlp == "gated"
         self.act = ACTIVATIONS[config.activation]
-        self.up = nn.Linear(config.width, config.hidden * (2 if self.gated else 1), bias=False)
-        self.down = nn.Linear(config.hidden, config.width, bias=False)
+        rows = config.hidden * (2 if self.gated else 1)
+        self.up = nn.Linear(config.width, rows, bias=config.bias)
+        self.down = nn.Linear(config.hidden, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
@@ -254,6 +262,7 @@ class Layer(nn.Module):
         residual_sandwich  x = n2(x + attn(n1 x))      x = n4(x + mlp(n3 x))     Huginn
         branch_sandwich    x = x + n2(attn(n1 x))      x = x + n4(mlp(n3 x))     Ouro
         branch_post        x = x + n2(attn(x))         x = x + n4(mlp(x))        OLMo-2
+        post               x = n2(x + attn(x))         x = n4(x + mlp(x))        ALBERT
 
     What stands where is a row of `looplab.model.norms.PLACEMENTS`.
     Source: norms n1..n4 of arXiv 2604.11791, section 2.
@@ -264,7 +273,7 @@ class Layer(nn.Module):
         placement = config.placement
         self.on_sum = placement.on_sum
         self.n1, self.n2, self.n3, self.n4 = (
-            nn.RMSNorm(config.width, eps=config.norm_eps)
+            make_norm(config.norm_kind, config.width, config.norm_eps)
             if name in placement.norms
             else nn.Identity()
             for name in ("n1", "n2", "n3", "n4")

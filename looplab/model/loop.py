@@ -73,6 +73,7 @@ class Loop(nn.Module):
         tokens: Tensor,
         *,
         mask: Tensor | None = None,
+        types: Tensor | None = None,
         state: Tensor | None = None,
         generator: torch.Generator | None = None,
         cache: Cache | None = None,
@@ -95,6 +96,7 @@ class Loop(nn.Module):
         loops: int | None = None,
         *,
         mask: Tensor | None = None,
+        types: Tensor | None = None,
         state: Tensor | None = None,
         tap: Tap | None = None,
         grad_loops: int | None = None,
@@ -106,7 +108,8 @@ class Loop(nn.Module):
 
         `mask` [batch, token] is False at padding, which no other token then looks at; what is
         computed at the padding itself means nothing. Tokens and mask may be arrays or lists, and
-        tokens a tokenizer's output, with its mask; a model that knows its `words` takes a text.
+        tokens a tokenizer's output, with its mask and types; a model that knows its `words` takes a
+        text. `types` [batch, token] are for models that tell kinds of token apart.
         `state` [batch, token, width] replaces the state at loop 0, so k loops and then k more with
         the state carried on equal 2k. `grad_loops` keeps gradients through the last loops only
         (truncated backpropagation). `every_loop` also returns the state at the end of each loop;
@@ -117,10 +120,9 @@ class Loop(nn.Module):
         not fit.
         """
         loops = self.check_loops(loops)
-        hidden = {} if mask is None else {"mask": mask}
-        ready = self.prepare(
-            tokens, state=state, generator=generator, cache=cache, tap=tap, **hidden
-        )
+        more = {"mask": mask, "types": types}
+        more = {name: value for name, value in more.items() if value is not None}
+        ready = self.prepare(tokens, state=state, generator=generator, cache=cache, tap=tap, **more)
         z, ends, gates = ready.start, [], []
         for _, z in self.passes(ready, loops, tap=tap, grad_loops=grad_loops):
             if every_loop:

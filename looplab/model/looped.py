@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.core import Core
-from looplab.model.given import as_mask, as_tokens, from_text, is_text
+from looplab.model.encoder import Entrance, MaskedHead
+from looplab.model.given import as_mask, as_tokens, as_types, from_text, given_types, is_text
 from looplab.model.hashed import example_terms, hashed_normal
 from looplab.model.layers import Context, Layer, Visit, hide, make_context, make_layers
 from looplab.model.loop import Loop, Ready, StateMap
+from looplab.model.norms import make_norm
 from looplab.model.streams import HyperConnection, merge
 from looplab.model.tap import Site, Tap, show
 
@@ -31,12 +33,17 @@ class LoopedTransformer(Loop):
         super().__init__()
         self.config = config
         self.embed = nn.ModuleList(
-            nn.Embedding(config.vocab, config.width) for _ in range(config.fields)
+            nn.Embedding(config.vocab, config.table_width) for _ in range(config.fields)
         )
+        self.entrance = self.embed_map = None
+        if config.places is not None or config.types or config.embed_norm:
+            self.entrance = Entrance(config)
+        if config.embed_width is not None:
+            self.embed_map = nn.Linear(config.embed_width, config.width)
         self.prelude = make_layers(config, 0, config.prelude)
         self.input_norm = self.state_out = None
         if config.input_norm:
-            self.input_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+            self.input_norm = make_norm(config.norm_kind, config.width, config.norm_eps)
         copies = 1 if config.tied else config.loops
         self.cores = nn.ModuleList(Core(config) for _ in range(copies))
         if config.state_out:
@@ -45,8 +52,13 @@ class LoopedTransformer(Loop):
         # A loop that ends in a norm with weights needs another one only behind a coda.
         ends_normed = config.placement.loop_end and not config.placement.bare_end
         needs_norm = not ends_normed or config.coda > 0
-        self.norm = nn.RMSNorm(config.width, eps=config.norm_eps) if needs_norm else nn.Identity()
-        self.head = nn.Linear(config.width, config.answers, bias=False)
+        self.norm = nn.Identity()
+        if config.masked_lm:
+            self.norm = MaskedHead(config)
+        elif needs_norm:
+            self.norm = make_norm(config.norm_kind, config.width, config.norm_eps)
+        read = config.table_width if config.masked_lm else config.width
+        self.head = nn.Linear(read, config.answers, bias=config.masked_lm)
         self.gate = nn.Linear(config.width, 1) if config.exit_gate else None
         self._initialise()
         if config.tie_head:
@@ -70,6 +82,8 @@ class LoopedTransformer(Loop):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=std, a=-3 * std, b=3 * std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, Layer):
                 for linear in (module.attn.out, module.mlp.down):
@@ -81,14 +95,13 @@ class LoopedTransformer(Loop):
                 module.reset(std)
         for table in self.embed:  # unit rows: the input is as large as a normed state
             nn.init.normal_(table.weight, std=std if config.tie_head else 1.0)
-        if self.gate is not None:
-            nn.init.zeros_(self.gate.bias)
 
     def prepare(
         self,
         tokens: Tensor,
         *,
         mask: Tensor | None = None,
+        types: Tensor | None = None,
         state: Tensor | None = None,
         generator: torch.Generator | None = None,
         cache: Cache | None = None,
@@ -97,8 +110,8 @@ class LoopedTransformer(Loop):
     ) -> Ready:
         """Everything before the first pass: checked tokens, the input X, the state at loop 0.
 
-        `mask`, `state`, `generator` and `cache` as in `forward`; `rows` [row] says which sequences
-        of the cache these are, None meaning all. Raises ValueError as `forward` does.
+        `mask`, `types`, `state`, `generator` and `cache` as in `forward`; `rows` [row] says which
+        sequences of the cache these are, None meaning all. Raises ValueError as `forward` does.
 
         >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, loops=3))
         >>> ready = model.prepare(torch.tensor([[1, 2, 3]]))
@@ -108,11 +121,15 @@ class LoopedTransformer(Loop):
         >>> torch.equal(z, model(ready.tokens).state)
         True
         """
+        types = given_types(types, tokens)
         tokens, mask = self.read(tokens, mask)
+        types = self._read_types(types, tokens)
         if mask is not None and cache is not None:
             raise ValueError("a cache knows the padding of all that is in it: give it Cache(mask=)")
         context = self.context(tokens.shape[1], tokens, cache, rows, mask)
-        x = show(tap, Site(None, None, "input"), self._encode(tokens, context, tap))
+        first = 0 if cache is None else cache.length
+        x = self._encode(tokens, context, tap, types, first)
+        x = show(tap, Site(None, None, "input"), x)
         if state is None:
             hashed = self.config.start == "hashed"
             places = _places(tokens.shape[1], cache, rows, mask) if hashed else None
@@ -150,17 +167,25 @@ class LoopedTransformer(Loop):
 
     def encode(self, tokens: Tensor) -> Tensor:
         """The input X that every loop is given: embedding and prelude, [batch, token, width]."""
+        types = given_types(None, tokens)
         tokens, _ = self.read(tokens)
-        return self._encode(tokens, self.context(tokens.shape[1], tokens), None)
+        types = self._read_types(types, tokens)
+        return self._encode(tokens, self.context(tokens.shape[1], tokens), None, types, 0)
 
-    def _encode(self, tokens: Tensor, context: Context, tap: Tap | None) -> Tensor:
+    def _encode(
+        self, tokens: Tensor, context: Context, tap: Tap | None, types: Tensor | None, first: int
+    ) -> Tensor:
         ids = tokens[..., None] if self.config.fields == 1 else tokens
         x = self.embed[0](ids[..., 0])
         for field in range(1, self.config.fields):
             x = x + self.embed[field](ids[..., field])
         if self.config.embed_scale != 1.0:
             x = x * self.config.embed_scale
+        if self.entrance is not None:
+            x = self.entrance(x, types, first)
         x = show(tap, Site(None, None, "embed"), x)
+        if self.embed_map is not None:
+            x = self.embed_map(x)
         for layer, block in enumerate(self.prelude):
             x = block(x, Visit(context, "prelude", None, layer, tap))
         return x if self.input_norm is None else self.input_norm(x)
@@ -317,6 +342,9 @@ class LoopedTransformer(Loop):
         self.check_tokens(ids)
         return ids, as_mask(mask, tokens, tuple(ids.shape[:2]), ids.device)
 
+    def _read_types(self, types: object, tokens: Tensor) -> Tensor | None:
+        return as_types(types, self.config.types, tuple(tokens.shape[:2]), tokens.device)
+
     def check_tokens(self, tokens: Tensor):
         """Raise ValueError, naming value and remedy, for tokens that this model cannot read."""
         config = self.config
@@ -331,6 +359,11 @@ class LoopedTransformer(Loop):
             raise ValueError(f"tokens have dtype {tokens.dtype}: expected whole numbers, .long()")
         if tokens.numel() == 0:
             raise ValueError(f"tokens have shape {tuple(tokens.shape)}: nothing to run on")
+        if config.places is not None and tokens.shape[1] > config.places:
+            raise ValueError(
+                f"{tokens.shape[1]} tokens: this model has learned {config.places} positions and "
+                "knows no more, so give shorter sequences"
+            )
         low, high = int(tokens.min()), int(tokens.max())
         if low < 0 or high >= config.vocab:
             wrong = low if low < 0 else high

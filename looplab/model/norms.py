@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch import nn
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -39,6 +41,23 @@ PLACEMENTS = {
     ),
     "branch_sandwich": Placement("Ouro", before=True, after=True, loop_end=True),
     "branch_post": Placement("OLMo-2 form", after=True),
+    "post": Placement("ALBERT", after=True, on_sum=True),
     "pre_loop_end": Placement("Nanbeige", before=True, loop_end=True),
     "pre_bare_end": Placement("IFM Huginn-Linear", before=True, loop_end=True, bare_end=True),
 }
+
+
+# rms: x / sqrt(mean(x^2) + eps) times a weight; layer: the mean is taken away first, and a bias
+# added; bare: rms without a weight
+NORM_KINDS = ("rms", "layer", "bare")
+
+
+def make_norm(kind: str, width: int, eps: float) -> nn.Module:
+    """A norm of one of NORM_KINDS over the last axis, [..., width] -> [..., width].
+
+    >>> [name for name, _ in make_norm("layer", 4, 1e-6).named_parameters()]
+    ['weight', 'bias']
+    """
+    if kind == "layer":
+        return nn.LayerNorm(width, eps=eps)
+    return nn.RMSNorm(width, eps=eps, elementwise_affine=kind == "rms")

@@ -10,7 +10,7 @@ and the pattern itself is offered as `core.attn.pattern`. A tap without the attr
 
 Names, in the order in which a pass meets them (`core` also reads `prelude` or `coda`):
 
-    embed            [batch, token, width]        token embeddings
+    embed            [batch, token, embed_width]  token embeddings
     input            [batch, token, width]        X, after the prelude
     start            [batch, token, width]        state at loop 0
     core.h_pre       [batch, token, stream]       gates of a pass with streams, and core.h_post,
