@@ -13,14 +13,14 @@ from looplab.basics.tensor_files import write_tensors
 from looplab.basics.writing import write_text
 from looplab.model import LoopedConfig, LoopedTransformer
 from looplab.zoo.families import FORMS
-from looplab.zoo.files import SINGLE, ConfigFile, Stored
+from looplab.zoo.files import INDEX, SINGLE, ConfigFile, Stored
 
 
 def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     """Write config.json and model.safetensors into a new folder; returns it.
 
     `form` is "huginn", "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say), "llama",
-    or "looplab", our own, which has a place for every model: one that `loopify` made, for example.
+    "ifm", or "looplab", our own, which has a place for every model: one that `loopify` made, for example.
     Loading the folder gives the same config and weights. A tokenizer is not written: copy its files
     from the model that this one was made of.
 
@@ -48,25 +48,29 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     weights = model.state_dict()
     config = ConfigFile(folder / "config.json", said)
     signs = {name: Stored(Path(SINGLE), (), "F32") for name in kind.signs(model.config)}
-    known = family.translate(config, signs)
+    known = family.translate(family.settings(config), signs)
     _check(model.config, known.config, form)
     written: dict[str, Tensor] = {}
     for ours, parts in known.tensors.items():
-        rows = [part.shape[0] if part.index is None else weights[ours].numel() for part in parts]
+        rows = [part.ours[0] for part in parts]
         for part, piece in zip(parts, weights[ours].split(rows), strict=True):
-            if part.index is None:
-                written[part.name] = piece.reshape(part.shape).clone()
-            else:
-                whole = written.setdefault(part.name, piece.new_empty(part.shape))
-                whole[part.index] = piece.reshape(part.shape[1:])
+            first, last = part.slice or (0, part.shape[0])
+            whole = written.setdefault(part.name, piece.new_empty(part.shape))
+            whole[first:last] = (piece - part.plus).reshape(last - first, *part.shape[1:])
     if kind.extras is not None:
         written |= kind.extras(model.config, said, written)
-    for name in ("config.json", SINGLE):
+    for name in ("config.json", SINGLE, INDEX):
         if (folder / name).exists():
             raise FileExistsError(f"{folder / name} exists: export into a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.json", json.dumps(said, indent=2) + "\n")
-    write_tensors(folder / SINGLE, written, {"format": "pt"})
+    write_tensors(folder / kind.weights, written, {"format": "pt"})
+    if kind.weights != SINGLE:
+        size = sum(tensor.nbytes for tensor in written.values())
+        index = {"metadata": {"total_size": size}, "weight_map": dict.fromkeys(written, kind.weights)}
+        write_text(folder / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n")
+    if kind.finish is not None:
+        kind.finish(folder)
     return folder
 
 
@@ -79,7 +83,7 @@ def _check(mine: LoopedConfig, read: LoopedConfig, form: str):
             "head_dim": (mine.head_width, read.head_width),
             "mlp_width": (mine.hidden, read.hidden),
         }.get(name, (value, again))
-        if name == "start_std" and mine.start != "normal":
+        if name == "start_std" and mine.start not in ("normal", "hashed"):
             continue
         close = isinstance(value, float) and abs(value - again) <= 1e-12 * abs(value)
         if effective[0] != effective[1] and not close:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
 from looplab.model import LoopedConfig
-from looplab.zoo.files import ConfigFile, Stored
+from looplab.zoo.files import SINGLE, ConfigFile, Stored
 from looplab.zoo.keys import Keys
 from looplab.zoo.translation import Translation
 
@@ -20,6 +21,9 @@ class Form:
     signs: Callable[[LoopedConfig], Sequence[str]] = lambda config: ()
     # What the release stores besides: (config, config.json, the other tensors) -> tensors
     extras: Callable[[LoopedConfig, dict, dict[str, Tensor]], dict[str, Tensor]] | None = None
+    # The file of weights; another than the single one gets an index beside it
+    weights: str = SINGLE
+    finish: Callable[[Path], None] | None = None  # writes the files that are not settings or weights
 
 
 @dataclass(frozen=True)
@@ -30,5 +34,9 @@ class Family:
     keys: Keys  # what its config.json may say
     translate: Callable[[ConfigFile, dict[str, Stored]], Translation]
     detects: Callable[[ConfigFile], bool] | None = None  # for a config.json without model_type
-    pickled: bool = False  # whether its weights may come as pytorch_model.bin
+    # Files that its weights may come in where there is no safetensors file: patterns of names, of
+    # which the last in order counts; opened as tensors only
+    pickles: tuple[str, ...] = ()
+    # Where in config.json its settings stand, for one that has more than settings
+    settings: Callable[[ConfigFile], ConfigFile] = lambda config: config
     forms: dict[str, Form] = field(default_factory=dict)  # name for `export` -> form

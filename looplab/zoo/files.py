@@ -1,16 +1,18 @@
 """What a model's folder holds: config.json and the headers of its safetensors files.
 
 Headers are enough to know every tensor's name, shape and dtype, so that a folder is checked whole
-before any weight is read. One family is released as a pickle instead; see `looplab.zoo.pickled`.
+before any weight is read. Some families are released as a pickle; see `looplab.zoo.pickled`. One
+writes its settings as train_config.yaml.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from safetensors import safe_open
 from torch import Tensor
 
@@ -19,7 +21,7 @@ from looplab.zoo.pickled import open_pickle
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-PICKLE = "pytorch_model.bin"
+RUN = "train_config.yaml"
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -80,25 +82,42 @@ def read_json(path: Path) -> dict:
     return values
 
 
-def stored_tensors(folder: Path, pickle: bool = False) -> dict[str, Stored]:
+def read_config(folder: Path) -> ConfigFile:
+    """The settings of a model's folder: config.json, or the train_config.yaml of a run's folder."""
+    if (folder / "config.json").exists() or not (folder / RUN).exists():
+        return ConfigFile(folder / "config.json", read_json(folder / "config.json"))
+    try:
+        values = yaml.safe_load((folder / RUN).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / RUN} is not readable YAML ({error}): {_AGAIN}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{folder / RUN} holds {values!r} instead of settings: {_AGAIN}")
+    return ConfigFile(folder / RUN, values)
+
+
+def stored_tensors(folder: Path, pickles: Sequence[str] = ()) -> dict[str, Stored]:
     """Every tensor in the folder's single file or in the shards its index names.
 
-    `pickle` lets pytorch_model.bin stand in for them. Raises ValueError naming file and tensor when
-    a file is missing, damaged or another pickle, or when the index and the shards disagree.
+    The last file of a pattern in `pickles` may stand in for them. Raises ValueError naming file
+    and tensor when a file is missing, damaged or another pickle, or when the index and the shards
+    disagree.
     """
     if (folder / SINGLE).is_file():
         return _header(folder / SINGLE)
     if (folder / INDEX).is_file():
         return _sharded(folder / INDEX)
-    if pickle and (folder / PICKLE).is_file():
-        return _pickled(folder / PICKLE)
+    for pattern in pickles:
+        if found := sorted(folder.glob(pattern)):
+            return _pickled(found[-1])
     small = [p.name for p in sorted(folder.iterdir()) if p.suffix == ".gguf"]
     if small:
         raise ValueError(
             f"{folder / small[0]} is a GGUF file, most often of quantised weights: get the model "
             f"as {SINGLE}, before it was quantised"
         )
-    pickles = [p.name for p in sorted(folder.iterdir()) if p.suffix in (".bin", ".pt", ".pth")]
+    pickles = [
+        p.name for p in sorted(folder.iterdir()) if p.suffix in (".bin", ".pt", ".pth", ".tar")
+    ]
     if pickles:
         raise ValueError(
             f"{folder / pickles[0]} is a pickle, which can run code when it is opened, and looplab "
@@ -177,10 +196,10 @@ class Reader:
     def __exit__(self, *_):
         self._close()
 
-    def into(self, out: Tensor, stored: Stored, index: int | None = None) -> None:
-        """Copy a tensor, or entry `index` of its first axis, into `out` (cast, moved, reshaped)."""
-        if index is not None:
-            out.copy_(self._rows(stored, index, index + 1).reshape(out.shape))
+    def into(self, out: Tensor, stored: Stored, rows: tuple[int, int] | None = None) -> None:
+        """Copy a tensor, or `rows` (first, last) of it, into `out` (cast, moved, reshaped)."""
+        if rows is not None:
+            out.copy_(self._rows(stored, *rows).reshape(out.shape))
             return
         for first, block in self._blocks(stored):
             out[first : first + len(block)].copy_(block)

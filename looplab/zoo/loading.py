@@ -13,7 +13,7 @@ from looplab.model import LoopedTransformer
 from looplab.zoo.dtypes import as_dtype
 from looplab.zoo.families import family_of
 from looplab.zoo.family import Family
-from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_json, stored_tensors
+from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_config, stored_tensors
 from looplab.zoo.gguf_file import open_gguf
 from looplab.zoo.names import aligned, unwrapped
 from looplab.zoo.source import find
@@ -89,9 +89,10 @@ def open_folder(folder: Path) -> Folder:
         config, stored = open_gguf(folder)
         family = family_of(config)
     else:
-        config = ConfigFile(folder / "config.json", read_json(folder / "config.json"))
+        config = read_config(folder)
         family = family_of(config)
-        stored = unwrapped(stored_tensors(folder, pickle=family.pickled))
+        config = family.settings(config)
+        stored = unwrapped(stored_tensors(folder, family.pickles))
     known = _translated(config, family, stored)
     if any(part.name not in stored for part in known.parts):
         renamed = aligned(stored, {part.name for part in known.parts})
@@ -162,25 +163,30 @@ def _check(folder: Folder) -> None:
 
 def _does_nothing(name: str, known: Translation) -> bool:
     """Whether a tensor beside those of the model may be there: a twin, or a rotary table."""
-    twin = known.config.tie_head and name in known.ends
+    twin = known.config.tie_head and name in known.ends or any(name in pair for pair in known.twins)
     return twin or name in known.unused or name.rpartition(".")[2] == "inv_freq"
 
 
 def _check_twins(folder: Folder, reader: Reader) -> None:
-    """Refuse a tied pair that is stored as two different matrices.
+    """Refuse a tied pair that is stored as two different tensors.
 
     Some versions of transformers take the embedding for both then, others keep the stored head.
     """
-    embedding, head = (folder.stored.get(name) for name in folder.known.ends)
-    if folder.known.config.tie_head and embedding is not None and head is not None:
-        with reading(head.file, f"gives no {head.name}", "did the file change meanwhile?"):
-            same = head.dtype in DTYPES and reader.same(embedding, head)
+    ends = (folder.known.ends,) if folder.known.config.tie_head else ()
+    for pair in (*ends, *folder.known.twins):
+        one, other = (folder.stored.get(name) for name in pair)
+        if one is None or other is None:
+            continue
+        with reading(other.file, f"gives no {other.name}", "did the file change meanwhile?"):
+            alike = other.dtype in DTYPES and other.shape == one.shape
+            same = alike and reader.same(one, other)
         if not same:
+            tied = "the head to the embedding" if pair in ends else "the two"
             raise ValueError(
-                f"{folder.config.path} ties the head to the embedding, but {head.file} holds a "
-                f"{head.name} that differs from {embedding.name}, and versions of transformers "
-                "differ in which they use. In a copy of the folder, say that the two are not tied, "
-                "or take one of the two tensors out"
+                f"{folder.config.path} ties {tied}, but {other.file} holds a {other.name} that "
+                f"differs from {one.name}, and versions of transformers differ in which they use. "
+                "In a copy of the folder, say that the two are not tied, or take one of the two "
+                "tensors out"
             )
 
 
@@ -188,17 +194,14 @@ def _read(
     reader: Reader, parts: tuple[Part, ...], stored: dict[str, Stored], dtype, device
 ) -> Tensor:
     """Our tensor from its parts, one under the other."""
-    shapes = [_shape(part) for part in parts]
+    shapes = [part.ours for part in parts]
     rows = [shape[0] for shape in shapes]
     whole = torch.empty(sum(rows), *shapes[0][1:], dtype=dtype, device=device)
     for part, out in zip(parts, whole.split(rows), strict=True):
         found = stored[part.name]
         with reading(found.file, f"gives no {part.name}", "did the file change meanwhile?"):
-            reader.into(out, found, part.index)
+            reader.into(out, found, part.slice)
+        if part.plus:
+            out += part.plus
     return whole
 
-
-def _shape(part: Part) -> tuple[int, ...]:
-    if part.index is None:
-        return part.shape
-    return (torch.Size(part.shape[1:]).numel(),)  # an entry of a stack becomes a vector

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def open_pickle(path: Path) -> dict[str, Tensor]:
-    """Tensors of a `pytorch_model.bin`, mapped and not yet read.
+    """Tensors of a `pytorch_model.bin`, mapped and not yet read; of a training run's, the model's.
 
     Raises ValueError naming the file for everything that torch.load(weights_only=True) refuses,
     and for whatever else than tensors with names.
@@ -20,6 +20,8 @@ def open_pickle(path: Path) -> dict[str, Tensor]:
             f"({type(error).__name__}), and looplab opens no pickle in another way than "
             "torch.load(weights_only=True): get this file again, or safetensors"
         ) from None
+    if isinstance(found, dict) and "model_state_dict" in found:
+        found = found["model_state_dict"]
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds a {type(found).__name__}: expected tensors with names")
     for name, value in found.items():

@@ -1,6 +1,7 @@
 """How a family's reader says which official tensors become which of ours."""
 
 from dataclasses import dataclass
+from math import prod
 
 from looplab.model import LoopedConfig
 from looplab.zoo.files import ConfigFile
@@ -10,11 +11,26 @@ LENGTH = 4096  # tokens that an exported config claims to go up to
 
 @dataclass(frozen=True)
 class Part:
-    """One official tensor, or one entry of its first axis, as it must be in the folder."""
+    """One official tensor, or one entry or some rows of its first axis, as it is in the folder."""
 
     name: str
-    shape: tuple[int, ...]
-    index: int | None = None
+    shape: tuple[int, ...]  # of the whole tensor
+    index: int | None = None  # an entry, which becomes a vector
+    rows: tuple[int, int] | None = None  # first and last, as in a slice
+    plus: float = 0.0  # added to what is stored: 1 where a norm's weights are kept around zero
+
+    @property
+    def slice(self) -> tuple[int, int] | None:
+        """Rows of the official tensor that are meant; None for all."""
+        return self.rows if self.index is None else (self.index, self.index + 1)
+
+    @property
+    def ours(self) -> tuple[int, ...]:
+        """Shape of the piece in our tensor."""
+        if self.index is not None:
+            return (prod(self.shape[1:]),)
+        first, last = self.rows or (0, self.shape[0])
+        return (last - first, *self.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,7 @@ class Translation:
     tensors: dict[str, tuple[Part, ...]]
     ends: tuple[str, str]  # official names of embedding and head, which may be one matrix
     unused: tuple[str, ...] = ()  # official names that may be there and do nothing
+    twins: tuple[tuple[str, str], ...] = ()  # pairs of official names of one tensor
     passes_over: bool = False  # other names get a warning instead of an error, as upstream does
 
     @property
@@ -215,7 +232,10 @@ def ends(config: LoopedConfig, names: tuple[str, str], stored) -> dict[str, tupl
 
     Two copies have to be the same: that is seen to where the folder is checked.
     """
-    shape, (embedding, head) = (config.vocab, config.width), names
+    shape, (embedding, head) = (config.vocab, config.table_width), names
     if config.tie_head:
         return {"embed.0.weight": (Part(embedding if embedding in stored else head, shape),)}
-    return {"embed.0.weight": (Part(embedding, shape),), "head.weight": (Part(head, shape),)}
+    return {
+        "embed.0.weight": (Part(embedding, shape),),
+        "head.weight": (Part(head, (config.vocab, config.width)),),
+    }

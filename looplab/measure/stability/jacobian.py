@@ -22,8 +22,9 @@ def loop_map(model: LoopedTransformer, tokens: Tensor) -> Map:
 
     `tokens` [1, token] or [1, token, field]; the map runs any number of states side by side, each
     on that prompt. It runs in float32 at least: of a half-precision model it takes a float32 copy,
-    because half precision rounds away what is measured here. Raises ValueError for several prompts,
-    and for an unrolled twin, whose every loop is another map.
+    because half precision rounds away what is measured here. Where loops have gates of their own
+    (streams), it is the map of the last set, which a long run uses. Raises ValueError for several
+    prompts, and for an unrolled twin, whose every loop is another map.
 
     >>> from looplab import LoopedConfig
     >>> model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2, injection="concat"))
@@ -46,7 +47,8 @@ def loop_map(model: LoopedTransformer, tokens: Tensor) -> Map:
 
     def step(state: Tensor) -> Tensor:
         state = state.to(torch.promote_types(state.dtype, x.dtype))
-        return model.step(state, x.expand_as(state), tokens=tokens)
+        given = x.expand(*state.shape[:-1], -1)
+        return model.step(state, given, loop=model.config.stream_sets - 1, tokens=tokens)
 
     return step
 

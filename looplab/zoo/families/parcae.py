@@ -192,4 +192,4 @@ def _layer(config: LoopedConfig, number: int, ours: str, theirs: str) -> dict:
     return tensors
 
 
-FAMILY = Family(("parcae",), _KEYS, translate, is_parcae, pickled=True)
+FAMILY = Family(("parcae",), _KEYS, translate, is_parcae, pickles=("pytorch_model.bin",))
