@@ -4,15 +4,38 @@ Provenance of the numbers: golden/README.md.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from looplab import zoo
 
 GOLDEN = Path(__file__).parent / "golden"
-FAMILIES = ("huginn-a", "ouro-a", "retrofit-llama-a", "retrofit-olmo-a")
+FAMILIES = (
+    "huginn-a",
+    "hyperloop-a",
+    "ifm-linear-a",
+    "ouro-a",
+    "retrofit-llama-a",
+    "retrofit-olmo-a",
+)
+
+# Compared with official numbers besides; what is true of a family's files is asked of one fixture
+MORE = ("ifm-diagonal-a", "ifm-orthoinj-a", "ifm-parcae-a", "parcae-a")
+
+
+def copy(name, to):
+    """A fixture in a folder of its own, with its weights in one file; returns the folder."""
+    shutil.copytree(GOLDEN / name, to)
+    shards = list(to.glob("model-*.safetensors"))
+    if shards:
+        weights = {key: value for path in shards for key, value in load_file(path).items()}
+        for path in (*shards, *to.glob("*index.json"), *to.glob("*manifest.json")):
+            path.unlink()
+        save_file(weights, to / "model.safetensors")
+    return to
 
 
 def load(name):

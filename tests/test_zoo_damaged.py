@@ -75,12 +75,16 @@ def any_folder(request, tmp_path):
     if request.param == "looplab":
         model = LoopedTransformer(LoopedConfig(vocab=9, width=16, prelude=1, coda=1, loops=3))
         return zoo.export(model, tmp_path / "looplab", "looplab")
-    return shutil.copytree(golden_models.GOLDEN / request.param, tmp_path / request.param)
+    return golden_models.copy(request.param, tmp_path / request.param)
 
 
 def test_a_tensor_that_is_missing_or_has_another_shape(any_folder):
     weights = load_file(any_folder / "model.safetensors")
-    name = next(name for name in sorted(weights) if name.endswith(("proj.weight", "qkv.weight")))
+    name = next(
+        name
+        for name in sorted(weights)
+        if name.endswith(("proj.weight", "qkv.weight", "wo.weight"))
+    )
     save_file({**weights, name: weights[name][1:].clone()}, any_folder / "model.safetensors")
     refused(any_folder, "model.safetensors", name, "has shape")
     weights.pop(name)
@@ -96,8 +100,13 @@ def test_weights_cut_short(any_folder):
 
 def test_a_config_without_a_setting(any_folder):
     said = json.loads((any_folder / "config.json").read_text())
-    width = next(key for key in ("hidden_size", "n_embd", "width") if key in said)
-    say(any_folder, **{width: ...})
+    if "model" in said:
+        width = "model_dim"
+        del said["model"][width]
+        (any_folder / "config.json").write_text(json.dumps(said))
+    else:
+        width = next(key for key in ("hidden_size", "n_embd", "width") if key in said)
+        say(any_folder, **{width: ...})
     refused(any_folder, "config.json", repr(width))
 
 
@@ -302,7 +311,7 @@ def test_an_unknown_family(folder):
         ("tied", "yes"),
         ("tied", 1),
         ("stride", 2.0),
-        ("norm", "post"),
+        ("norm", "middle"),
         ("width", 24.5),
         ("width", 24),
         ("prelude", 2),

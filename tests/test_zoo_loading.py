@@ -34,7 +34,7 @@ def copy(tmp_path):
     """A function that copies a fixture's config and weights into a folder of their own."""
 
     def make(name, **changed):
-        shutil.copytree(golden_models.GOLDEN / name, tmp_path / name)
+        golden_models.copy(name, tmp_path / name)
         config = json.loads((tmp_path / name / "config.json").read_text())
         (tmp_path / name / "config.json").write_text(json.dumps({**config, **changed}))
         return tmp_path / name

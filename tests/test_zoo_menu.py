@@ -10,7 +10,12 @@ from looplab.zoo import menu
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("huginn", 3_564_976_800), ("ouro", 1_434_652_673), ("retrofit", 1_385_228_288)],
+    [
+        ("huginn", 3_564_976_800),
+        ("ifm", 303_579_648),
+        ("ouro", 1_434_652_673),
+        ("retrofit", 1_385_228_288),
+    ],
 )
 def test_parameters_are_those_that_the_hub_counts(name, parameters):
     found = menu.cost(name)
@@ -21,7 +26,7 @@ def test_parameters_are_those_that_the_hub_counts(name, parameters):
 
 def test_a_run_costs_what_its_layers_multiply(monkeypatch):
     small = menu.Released("a/b", 0.1, "MIT", menu.LoopedConfig(vocab=64, width=32, heads=2, core=2))
-    monkeypatch.setitem(menu.MENU, "small", small)
+    monkeypatch.setitem(menu.RELEASED, "small", small)
     one, many = (menu.cost("small", tokens=10, loops=loops) for loops in (1, 5))
     layers = 2 * (4 * 32 * 32 + 2 * 32 * 128)  # matrices of two layers; norms add a little
     assert many.operations - one.operations == pytest.approx(4 * 2 * 10 * layers, rel=0.01)

@@ -20,7 +20,7 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     """Write config.json and model.safetensors into a new folder; returns it.
 
     `form` is "huginn", "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say), "llama",
-    "ifm", or "looplab", our own, which has a place for every model: one that `loopify` made, for example.
+    "ifm", or "looplab", our own, which has a place for every model: one that `loopify` made, say.
     Loading the folder gives the same config and weights. A tokenizer is not written: copy its files
     from the model that this one was made of.
 
@@ -67,7 +67,8 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     write_tensors(folder / kind.weights, written, {"format": "pt"})
     if kind.weights != SINGLE:
         size = sum(tensor.nbytes for tensor in written.values())
-        index = {"metadata": {"total_size": size}, "weight_map": dict.fromkeys(written, kind.weights)}
+        where = dict.fromkeys(written, kind.weights)
+        index = {"metadata": {"total_size": size}, "weight_map": where}
         write_text(folder / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n")
     if kind.finish is not None:
         kind.finish(folder)

@@ -23,7 +23,7 @@ class Form:
     extras: Callable[[LoopedConfig, dict, dict[str, Tensor]], dict[str, Tensor]] | None = None
     # The file of weights; another than the single one gets an index beside it
     weights: str = SINGLE
-    finish: Callable[[Path], None] | None = None  # writes the files that are not settings or weights
+    finish: Callable[[Path], None] | None = None  # writes what else a folder of this form has
 
 
 @dataclass(frozen=True)

