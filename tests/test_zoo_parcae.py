@@ -1,6 +1,7 @@
-"""Parcae from files in its form, against its formula written out: no official numbers exist here.
+"""Parcae from files in its form, against its formula written out.
 
-The formula is for one sequence, state by state, from the official tensor names alone.
+The formula is for one sequence, state by state, from the official tensor names alone; official
+numbers of one model are in test_golden.py.
 """
 
 import json
@@ -58,6 +59,13 @@ CONFIG = {
 }
 
 
+def table(base):
+    """The stored rotary table, [1, token, 1, pair, cosine or sine]."""
+    size = WIDTH // HEADS
+    angle = torch.arange(32)[:, None] * base ** (-torch.arange(0, size, 2) / size)
+    return torch.stack((angle.cos(), angle.sin()), -1)[None, :, None]
+
+
 def weights(config, seed=0):
     """Random tensors under the official names; no two norms alike."""
     draw = torch.Generator().manual_seed(seed)
@@ -70,7 +78,7 @@ def weights(config, seed=0):
 
     named = {"transformer.wte.weight": normal(VOCAB, WIDTH, std=0.3)}
     named["lm_head.weight"] = named["transformer.wte.weight"]
-    named["freqs_cis"] = normal(1, 32, 1, 8, 2)  # a table that must not be used
+    named["freqs_cis"] = table(config["rope_settings"].get("rope_base", 50_000))
     stacks = ("prelude", "recurrent_block", "coda")
     sizes = [config[f"n_layers_in_{stack}"] for stack in stacks]
     gates = config["n_layers_in_recurrent_block"] * config["mean_backprop_depth"] - 1
@@ -287,6 +295,27 @@ def test_what_is_missing_is_an_error(tmp_path, name):
     del named[name]
     with pytest.raises(ValueError, match=f"no tensor {name}"):
         zoo.load(write(tmp_path, named=named))
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        (table(50_000), "looks like base 50000, and config.json says 5000"),
+        (table(5000)[..., :4, :], r"freqs_cis has shape \(1, 32, 1, 4, 2\)"),
+        (torch.zeros(1, 32, 1, 8, 2), "no table of one base"),
+    ],
+)
+def test_a_stored_table_that_is_not_the_configs_is_refused(stored, told, tmp_path):
+    named = weights(CONFIG) | {"freqs_cis": stored}
+    with pytest.raises(ValueError, match=told):
+        zoo.load(write(tmp_path, named=named))
+
+
+def test_a_table_may_be_rounded_or_missing(tmp_path, model):
+    for number, stored in enumerate(({"freqs_cis": table(5000).bfloat16()}, {})):
+        named = {name: value for name, value in weights(CONFIG).items() if name != "freqs_cis"}
+        again = zoo.load(write(tmp_path / str(number), named=named | stored))
+        assert_close(again.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 def test_a_wrong_shape_is_an_error(tmp_path):

@@ -16,6 +16,7 @@ from looplab.zoo.family import Family
 from looplab.zoo.files import DTYPES, ConfigFile, Reader, Stored, read_config, stored_tensors
 from looplab.zoo.gguf_file import open_gguf
 from looplab.zoo.names import aligned, unwrapped
+from looplab.zoo.rotary import check_table
 from looplab.zoo.source import find
 from looplab.zoo.tokenizers import LazyTokenizer
 from looplab.zoo.translation import Part, Translation
@@ -60,6 +61,10 @@ def load(
         model = LoopedTransformer(known.config)
     with Reader() as reader:
         _check_twins(folder, reader)
+        if (found := stored.get(known.table)) is not None:
+            table = torch.empty(found.shape)
+            reader.into(table, found)
+            check_table(known.config, table, found.file, found.name)
         state = {
             name: _read(reader, parts, stored, dtype, device)
             for name, parts in known.tensors.items()
@@ -164,7 +169,8 @@ def _check(folder: Folder) -> None:
 def _does_nothing(name: str, known: Translation) -> bool:
     """Whether a tensor beside those of the model may be there: a twin, or a rotary table."""
     twin = known.config.tie_head and name in known.ends or any(name in pair for pair in known.twins)
-    return twin or name in known.unused or name.rpartition(".")[2] == "inv_freq"
+    table = name == known.table or name.rpartition(".")[2] == "inv_freq"
+    return twin or table or name in known.unused
 
 
 def _check_twins(folder: Folder, reader: Reader) -> None:
@@ -204,4 +210,3 @@ def _read(
         if part.plus:
             out += part.plus
     return whole
-

@@ -42,6 +42,7 @@ class Translation:
     ends: tuple[str, str]  # official names of embedding and head, which may be one matrix
     unused: tuple[str, ...] = ()  # official names that may be there and do nothing
     twins: tuple[tuple[str, str], ...] = ()  # pairs of official names of one tensor
+    table: str | None = None  # official name of a rotary table, which has to be the config's
     passes_over: bool = False  # other names get a warning instead of an error, as upstream does
 
     @property

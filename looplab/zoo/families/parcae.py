@@ -10,11 +10,13 @@ between loop and coda. The official config does not store what these two functio
   for another i (the coda's are counted behind all loops) and another number (the core's layers
   times `mean_backprop_depth`). A layer uses them where both rules agree.
 
-Checked against the formula only (tests/test_zoo_parcae.py): there are no numbers of the official
-code among our fixtures. Tensor names are those of copies of that code in other repositories, not
-of a released file. Official loading passes over tensors that are missing or not known; here those
-that are not known are passed over with a warning, and a missing one is an error, because official
-code leaves it at random.
+Official loading builds its rotary table from base 50000, whatever rope_settings says, and then
+takes the stored one (`freqs_cis`) in its place: for a trained file the stored table decides. Here
+rope_settings does, and a file whose table disagrees is refused, with the base that it stands for.
+
+Official loading passes over tensors that are missing or not known; here those that are not known
+are passed over with a warning, and a missing one is an error, because official code leaves it at
+random.
 
 Sources: arXiv 2604.12946 and github.com/sandyresearch/parcae.
 """
@@ -121,7 +123,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         tensors["input_norm.weight"] = (Part("transformer.ln_prelude.weight", width),)
     for number, (here, there) in enumerate(stacked_layers(ours)):
         tensors |= _layer(ours, number, here, there)
-    return Translation(ours, tensors, _ENDS, ("freqs_cis",), passes_over=True)
+    return Translation(ours, tensors, _ENDS, table="freqs_cis", passes_over=True)
 
 
 def _config(config: ConfigFile) -> LoopedConfig:
