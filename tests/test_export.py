@@ -77,7 +77,7 @@ def test_exporting_what_was_loaded_writes_the_same_files(case, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("name", golden_models.FAMILIES)
+@pytest.mark.parametrize("name", golden_models.FILES)
 def test_a_released_model_comes_back_from_its_familys_form(name, tmp_path):
     made, tokens, expected = golden_models.load(name)
     family = open_folder(golden_models.GOLDEN / name).family

@@ -42,7 +42,7 @@ def copy(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("name", golden_models.FAMILIES)
+@pytest.mark.parametrize("name", golden_models.FILES)
 def test_shards_give_the_same_model_as_one_file(copy, name):
     folder = copy(name)
     whole = zoo.load(folder)
@@ -162,7 +162,7 @@ def test_exits_name_a_threshold_that_is_no_probability():
     assert zoo.exit_loop(torch.ones(1, 2), 0.3).tolist() == [1, 1]  # a run of one loop
 
 
-@pytest.mark.parametrize("name", golden_models.FAMILIES)
+@pytest.mark.parametrize("name", golden_models.FILES)
 def test_bfloat16_stays_near_float32(name):
     _, tokens, expected = golden_models.load(name)
     model = zoo.load(golden_models.GOLDEN / name, dtype=torch.bfloat16)

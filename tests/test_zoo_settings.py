@@ -15,7 +15,7 @@ from looplab import zoo
 from looplab.zoo.keys import EVERYWHERE
 from looplab.zoo.loading import open_folder
 
-FAMILIES = (*golden_models.FAMILIES, "TinyLlama", "Llama-3.2", "OLMo-2", "Parcae", "looplab")
+FAMILIES = (*golden_models.FILES, "TinyLlama", "Llama-3.2", "OLMo-2", "Parcae", "looplab")
 # Read where another key is not there, or by one of the forms of a family
 SILENT = {("retrofit-llama-a", "rope_base"), ("retrofit-olmo-a", "rope_base")}
 SILENT |= {("Parcae", "vocab_size"), ("Parcae", "mean_backprop_depth"), ("huginn-a", "rope_theta")}
@@ -26,7 +26,7 @@ INSIDE = {"embedding", "out_proj"}  # how training began
 def folder(request, tmp_path_factory):
     """A folder of each family."""
     to = tmp_path_factory.mktemp("family") / request.param
-    if request.param in golden_models.FAMILIES:
+    if request.param in golden_models.FILES:
         return golden_models.copy(request.param, to)
     if request.param == "looplab":
         return looped_llama(to)
@@ -243,7 +243,7 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("how", WRAPPED)
-@pytest.mark.parametrize("name", golden_models.FAMILIES)
+@pytest.mark.parametrize("name", golden_models.FILES)
 def test_names_that_a_wrapper_has_changed(how, name, tmp_path):
     found = zoo.load(renamed(name, tmp_path, WRAPPED[how])).state_dict()
     wanted = zoo.load(golden_models.GOLDEN / name).state_dict()

@@ -48,6 +48,7 @@ def by_layer(
     >>> by_layer(model, torch.tensor([[1, 2, 3]]), sinks)["sinks"].shape
     torch.Size([7, 1])
     """
+    model.check_says_next("by_layer")
     parts = []
     with torch.inference_mode():
         for some in tokens.split(batch):
@@ -96,6 +97,7 @@ def layer_run(
     >>> run["words"], list(run["attention"].shape), len(run["said"])
     (['l', 'o', 'o', 'p', 's'], [2, 4, 5, 5], 2)
     """
+    model.check_says_next("layer_run")
     ids = _ids(encode, text)
     found: dict[str, list[Tensor]] = {"core.attn.pattern": [], "core.resid": []}
 
@@ -135,6 +137,7 @@ def loop_run(
     >>> list(run["attention"].shape), list(run["states"].shape), len(run["settled"])
     ([6, 2, 5, 5], [6, 5, 64], 5)
     """
+    model.check_says_next("loop_run")
     ids = _ids(encode, text)
     patterns: list[Tensor] = []
 
@@ -220,6 +223,11 @@ class Answers:
             self._told[name] = question() if self.record(name) else self._stored(name)
             return self._told[name]
         return question() if live and self.live else self._stored(name)
+
+    def names(self) -> list[str]:
+        """Questions that the file answers; ValueError where it is damaged."""
+        self._read = self._open() if self._read is None else self._read
+        return list(self._read)
 
     def save(self) -> Path:
         """Write all that was asked, numbers in half precision."""

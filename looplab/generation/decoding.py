@@ -11,7 +11,7 @@ from looplab.generation.exits import ExitRule, Watch
 from looplab.generation.sampling import choose
 from looplab.model import LoopedTransformer, Site, Tap
 from looplab.model.cache import Cache
-from looplab.model.given import Words
+from looplab.model.given import Words, given_types
 from looplab.model.tap import show
 
 
@@ -74,9 +74,9 @@ def generate(
     Greedy, or sampled with `temperature`, `top_k` and `top_p` (`choose`). Sequences end at the
     token `stop`, or at any of several; the rest of their row is filled with the one they ended at.
     `mask` [batch, token] is False where a shorter prompt is padded on its left; tokens and mask may
-    be arrays, lists or what a tokenizer returns, with its mask; a model that knows its `words`
-    takes a text, or messages, and `.text` of the result is text again. `slots` makes loops share
-    cache slots (`Cache`).
+    be arrays, lists or what a tokenizer returns, with its mask and types; a model that knows its
+    `words` takes a text, or messages, and `.text` of the result is text again. `slots` makes loops
+    share cache slots (`Cache`).
 
     With `exit`, a new token leaves the loop early; the prompt runs every loop, and so does the
     choice of the first token. Where a token left early, later tokens that run on see the keys and
@@ -91,7 +91,7 @@ def generate(
     them as `state` agrees; then, when sampling, Exponential(1) of [batch, vocab] per new token.
 
     Raises ValueError as `Cache`, `choose` and the model's forward pass do, and for a model that
-    reads something else than it writes.
+    reads something else than it writes, or fills in hidden tokens.
 
     >>> from looplab import LoopedConfig
     >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2, loops=6))
@@ -102,12 +102,14 @@ def generate(
     """
     config = model.config
     loops = model.check_loops(loops)
+    types = given_types(None, tokens)
     tokens, mask = model.read(tokens, mask)
     if config.fields != 1 or config.answers != config.vocab:
         raise ValueError(
             f"fields={config.fields}, classes={config.answers}, vocab={config.vocab}: a model that "
             "writes needs one field, and as many classes as vocab"
         )
+    model.check_says_next("generate")
     new = whole_number("new", new, 1)
     stops = _stops(stop, config.vocab, tokens.device)
     batch, prompt = tokens.shape
@@ -124,7 +126,8 @@ def generate(
         if at == prompt:
             state = None if start is None else start[:, :prompt]
             # [batch, vocab]
-            logits = model(tokens, loops, state=state, cache=cache, tap=tap).logits[:, -1]
+            whole = model(tokens, loops, types=types, state=state, cache=cache, tap=tap)
+            logits = whole.logits[:, -1]
             spent = loops
         else:
             state = None if start is None else start[rows, at - 1 : at]

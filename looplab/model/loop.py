@@ -161,6 +161,15 @@ class Loop(nn.Module):
                 z = self.step(z, ready, loop=loop, tap=tap)
             yield loop, z
 
+    def check_says_next(self, what: str) -> None:
+        """Raise ValueError where logits are of the token itself; `what` needs those of the next."""
+        if self.config.masked_lm:
+            raise ValueError(
+                "masked_lm=True: this model fills in hidden tokens, each from both sides, and "
+                f"{what} needs one that says the next token. Put its mask token into a text and "
+                "read the logits there"
+            )
+
     def check_loops(self, loops: int | None) -> int:
         """The number of loops to run, the config's for None; ValueError for one it cannot."""
         if loops is None:

@@ -12,6 +12,7 @@ from looplab.basics.tensor_files import check_format, read_tensors, reading, wri
 from looplab.measure import min_layer_cosine
 from looplab.measure.stages import sink_share
 from looplab.model import LoopedConfig, LoopedTransformer, Ready, Site
+from looplab.model.given import given_types
 from looplab.streaming.statistics import (
     AttentionStatistics,
     KeepStates,
@@ -171,6 +172,7 @@ def stream(
     limit = loops if limit is None else limit
     if not 1 <= limit <= loops:
         raise ValueError(f"limit={limit}: this run covers recurrences 1 to {loops}")
+    types = given_types(None, tokens)
     tokens, mask = model.read(tokens)
     if mask is not None:
         raise ValueError(
@@ -180,7 +182,7 @@ def stream(
     sizes = plan(model, tokens, loops, to_limit=to_limit, attention=attention)
     check_bytes("this run, beside the model,", sizes, max_bytes, _advice(sizes))
 
-    ready = model.prepare(tokens, state=state, generator=generator)
+    ready = model.prepare(tokens, types=types, state=state, generator=generator)
     reference = _first_run(model, ready, limit) if to_limit else None
     states = StateStatistics(model, ready.x, loops, reference)
     heads = AttentionStatistics(model, ready, loops) if attention else None

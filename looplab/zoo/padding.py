@@ -9,7 +9,8 @@ def pad_right(tokens: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
     A causal model then gives each real token exactly what it gives the sequence alone, with the
     same positions and no mask at all; what it computes at the padding is to be dropped. Both
     arguments are a tokenizer's, [batch, token], mask 1 at real tokens; returned are tokens and a
-    mask of bool in the new order. Where it matters, keep padding out of averages over tokens.
+    mask of bool in the new order. Where it matters, keep padding out of averages over tokens. A
+    model whose tokens look both ways (ALBERT) sees the padding there too: give it mask= instead.
 
     Raises ValueError naming the sequence for shapes that differ, a mask with a hole, or one
     without any token.

@@ -56,11 +56,11 @@ def verify(
     text: bool = True,
     seed: int = 0,
 ) -> Iterator[Check]:
-    """Checks that any right reading of a causal looped model passes, on tokens [batch, token].
+    """Checks that any right reading of a looped model passes, on tokens [batch, token].
 
     `text` says that the tokens are text, which a trained model predicts better than a uniform
-    guess. Numbers may differ by rounding: by 1e-3 of the largest in float32, 5e-2 in half
-    precision. Raises ValueError for fewer than 4 tokens, and as the model's forward pass does.
+    guess (or, as a masked language model, finds again where it stands). Numbers may differ by
+    rounding: by 1e-3 of the largest in float32, 5e-2 in half precision. Raises ValueError for fewer than 4 tokens, and as the model's forward pass does.
 
     >>> from looplab import LoopedConfig
     >>> model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2, loops=3)).eval()
@@ -93,26 +93,35 @@ def _checks(model, tokens, loops, text, seed) -> Iterator[Check]:
 
     other = tokens.clone()
     other[:, -1] = (other[:, -1] + 1) % model.config.vocab
-    changed = model(other, loops, state=state).logits
-    yield _same("no token sees a later one", changed[:, :-1], whole.logits[:, :-1])
-
-    cache, parts, cut = Cache(model, len(tokens), loops), [], tokens.shape[1] // 2
-    # A chunk, then token by token, as a text is written.
-    pieces = [slice(0, cut), *(slice(at, at + 1) for at in range(cut, tokens.shape[1]))]
-    for piece in pieces:
-        here = None if state is None else state[:, piece]
-        parts.append(model(tokens[:, piece], loops, state=here, cache=cache).logits)
-    yield _same("cached is uncached", torch.cat(parts, dim=1), whole.logits)
+    changed = model(other, loops, state=state).logits[:, :-1]
+    if model.config.attention == "full":
+        told = "the last token changes what stands before it, as it should where both ways are seen"
+        seen = not torch.equal(changed, whole.logits[:, :-1])
+        yield Check("every token sees later ones", seen, told if seen else f"not so: {told}")
+    else:
+        yield _same("no token sees a later one", changed, whole.logits[:, :-1])
+        yield _cached(model, tokens, loops, state, whole.logits)
 
     if whole.gate is not None:
         total = exit_distribution(whole.gate).sum(0)
         off = (total - 1).abs().max().item()
         yield Check("exit probabilities sum to one", off < 1e-5, f"off by {off:.0e}")
     if text:
-        loss = F.cross_entropy(whole.logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten())
+        ahead = 0 if model.config.masked_lm else 1  # logits are of this token, or of the next
+        said = whole.logits[:, : tokens.shape[1] - ahead].float()
+        loss = F.cross_entropy(said.flatten(0, 1), tokens[:, ahead:].flatten())
         uniform = log(model.config.vocab)
         told = f"loss {loss:.2f} per token, a uniform guess has {uniform:.2f}"
         yield Check("text is no surprise", loss.item() < uniform, told)
+
+
+def _cached(model, tokens, loops, state, whole: Tensor) -> Check:
+    """Logits [batch, token, vocab] of a chunk, and then token by token, as a text is written."""
+    cache, parts, cut = Cache(model, len(tokens), loops), [], tokens.shape[1] // 2
+    for piece in [slice(0, cut), *(slice(at, at + 1) for at in range(cut, tokens.shape[1]))]:
+        here = None if state is None else state[:, piece]
+        parts.append(model(tokens[:, piece], loops, state=here, cache=cache).logits)
+    return _same("cached is uncached", torch.cat(parts, dim=1), whole)
 
 
 def no_constants(folder: Folder, model: LoopedTransformer) -> Check:
@@ -123,9 +132,8 @@ def no_constants(folder: Folder, model: LoopedTransformer) -> Check:
     """
     weights, found = model.state_dict(), []
     for ours, parts in folder.known.tensors.items():
-        sizes = [1 if part.index is not None else part.shape[0] for part in parts]
-        whole = weights[ours][None] if parts[0].index is not None else weights[ours]
-        for part, piece in zip(parts, whole.split(sizes), strict=True):
+        sizes = [part.ours[0] for part in parts]
+        for part, piece in zip(parts, weights[ours].split(sizes), strict=True):
             first = piece.flatten()[0].item()
             untrained = len(part.shape) == 1 and first == 1 or "bias" in part.name and first == 0
             if piece.numel() > 1 and not untrained and bool((piece == first).all()):
@@ -182,7 +190,7 @@ def compare(model: LoopedTransformer, folder: Path) -> Iterator[Check]:
     with reading(expected, trouble, remedy):
         _, wanted = read_tensors(expected)
     device = model.head.weight.device
-    state = wanted.get("initial_state")
+    state = None if model.config.start == "input" else wanted.get("initial_state")
     names = [name for name in wanted if name.startswith("r") and name.endswith(".logits")]
     for name in sorted(names):
         loops = int(name[1:].removesuffix(".logits"))

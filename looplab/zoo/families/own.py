@@ -14,7 +14,14 @@ from looplab.zoo.files import ConfigFile, Stored
 from looplab.zoo.keys import Keys
 from looplab.zoo.translation import Part, Translation, ends
 
-# A setting that comes later needs its default here: folders written before it lack it.
+# Settings that folders of the first version have; of one that came later they lack it, and mean
+# its default.
+_FIRST = set(
+    "vocab width prelude core coda loops tied fields classes heads kv_heads head_dim mlp_width mlp "
+    "activation norm norm_eps injection start start_std attention window position rope_theta "
+    "rope_scaling qk_bias qk_norm value_layers embed_scale tie_head exit_gate input_norm state_out "
+    "stride".split()
+)
 _SETTINGS = tuple(setting.name for setting in fields(LoopedConfig))
 _SWITCHES = tuple(setting.name for setting in fields(LoopedConfig) if setting.type is bool)
 _ENDS = ("embed.0.weight", "head.weight")
@@ -22,23 +29,18 @@ _ENDS = ("embed.0.weight", "head.weight")
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     """Config and tensors of a folder in looplab's own form, under their own names."""
+    said = {name: config[name] for name in _SETTINGS if name in _FIRST or name in config.values}
     for name in _SWITCHES:
-        if not isinstance(config[name], bool):
-            raise ValueError(f"{config.path} says {name}={config[name]!r}: expected true or false")
-    ours = LoopedConfig(**{name: config[name] for name in _SETTINGS})
+        if not isinstance(said.get(name, False), bool):
+            raise ValueError(f"{config.path} says {name}={said[name]!r}: expected true or false")
+    ours = LoopedConfig(**said)
     with torch.device("meta"):  # names and shapes without memory
         weights = LoopedTransformer(ours).state_dict()
-    inside = {name: weight for name, weight in weights.items() if name not in _ENDS}
-    tensors = {name: (Part(name, tuple(weight.shape)),) for name, weight in inside.items()}
-    return Translation(ours, _ends(ours, stored) | tensors, _ENDS)
-
-
-def _ends(config: LoopedConfig, stored: dict[str, Stored]) -> dict[str, tuple[Part, ...]]:
-    """Embedding and head; the head of a model of toy tasks has a row for each class."""
-    found = ends(config, _ENDS, stored)
-    if not config.tie_head:
-        found["head.weight"] = (Part("head.weight", (config.answers, config.width)),)
-    return found
+    tensors = {name: (Part(name, tuple(weight.shape)),) for name, weight in weights.items()}
+    if ours.tie_head:
+        del tensors["head.weight"]
+        tensors |= ends(ours, _ENDS, stored)
+    return Translation(ours, tensors, _ENDS)
 
 
 def _describe(config: LoopedConfig) -> dict:
