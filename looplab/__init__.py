@@ -45,6 +45,7 @@ _SUBMODULES = {
         "measure",
         "passport",
         "plots",
+        "reproduction",
         "streaming",
         "tasks",
         "train",
@@ -62,10 +63,12 @@ _SUBMODULES |= {
 
 
 def __getattr__(name):
+    if name == "reproduce":
+        return import_module("looplab.reproduction").reproduce
     if name in _SUBMODULES:
         return import_module(_SUBMODULES[name])
     raise AttributeError(f"module 'looplab' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, "reproduce"})

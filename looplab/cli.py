@@ -20,6 +20,10 @@ COMMANDS = {
         "what looped stacks of random weights do: the outcome table",
     ),
     "grade": ("looplab.course.grading.command", "grade notebooks with nbval"),
+    "reproduce": (
+        "looplab.reproduction.command",
+        "the paper's figures and tables for one model, in one folder",
+    ),
     "trace": ("looplab.streaming.command", "statistics of a model's runs on many prompts"),
     "verify": ("looplab.zoo.verify", "check that a released model was read rightly"),
 }
@@ -27,7 +31,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Hand the arguments after the command's name to its module; returns the exit status."""
-    listing = "\n".join(f"  {name:8s} {what}" for name, (_, what) in COMMANDS.items())
+    listing = "\n".join(f"  {name:9s} {what}" for name, (_, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="looplab",
         description="The looplab course's tools.",

@@ -21,6 +21,7 @@ __all__ = [
     "LimitTest",
     "limit_by_cosine",
     "limit_by_period",
+    "limit_of_cosines",
     "limit_shares",
 ]
 
@@ -37,6 +38,8 @@ class Limit(IntEnum):
 # Ratio of largest steps, fourth quarter of a run over third. Steps like 1/t, which add up without
 # end, give 2/3; steps like 1/t², which do not, give 4/9; this is halfway.
 LASTING = 0.55
+LEAST_LOOPS = 16  # of a run that is given a label
+_WANTED = f"{LEAST_LOOPS} loops or more; 128 is what the thresholds were chosen for"
 STRAIGHT = 0.5  # net way over length of path; half a circle has 0.64, a random walk of 64 steps 0.1
 
 
@@ -91,7 +94,23 @@ def limit_by_cosine(states: Tensor, tolerance: float = 0.05, share: float = 0.9)
     LimitTest(limit=tensor(1), period=tensor(0))
     """
     _check(states)
-    cosine = cosine_to_limit(precise(states))[len(states) // 2 :]
+    return limit_of_cosines(cosine_to_limit(states), tolerance, share)
+
+
+def limit_of_cosines(cosine: Tensor, tolerance: float = 0.05, share: float = 0.9) -> LimitTest:
+    """What `limit_by_cosine` says, from the cosines to the last state: [loop, ...] -> [...].
+
+    For a run whose states are not kept (`streaming.stream` gives its cosines). Raises ValueError
+    for fewer than 16 loops.
+
+    >>> limit_of_cosines(torch.ones(128))
+    LimitTest(limit=tensor(1), period=tensor(0))
+    """
+    if len(cosine) < LEAST_LOOPS:
+        raise ValueError(
+            f"cosines have shape {tuple(cosine.shape)}: expected [loop, ...], {_WANTED}"
+        )
+    cosine = precise(cosine)[len(cosine) // 2 :]
     near = cosine > 1 - tolerance
     departures = (near[:-1] & ~near[1:]).sum(0)
     near_share = near.double().mean(0)
@@ -175,5 +194,4 @@ def _label(fixed: Tensor, orbit: Tensor, slider: Tensor) -> Tensor:
 
 
 def _check(states: Tensor):
-    wanted = "16 loops or more; 128 is what the thresholds were chosen for"
-    check_states(states, 16, wanted)
+    check_states(states, LEAST_LOOPS, _WANTED)

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(given: argparse.Namespace) -> None:
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = _device(given.device)
+    device = device_named(given.device)
     model, encode = open_named(given.model, DTYPES[given.dtype], device)
     model.check_loops(given.loops)
     note = never_looped(model, given.loops)
@@ -131,8 +131,14 @@ def start(model: LoopedTransformer, batch: Sequence[Prompt]) -> Tensor | None:
     return torch.stack(drawn).to(model.head.weight)
 
 
-def _device(name: str | None) -> torch.device:
-    """The one asked for, or a GPU where there is one; its own for each process of torchrun."""
+def device_named(name: str | None) -> torch.device:
+    """The one asked for, or a GPU where there is one; its own for each process of torchrun.
+
+    ValueError for one that is not here.
+
+    >>> device_named("cpu").type
+    'cpu'
+    """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:

@@ -4,7 +4,7 @@ import codecs
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,20 +21,26 @@ class Prompt(NamedTuple):
     tokens: Tensor  # [token] or [token, field]
 
 
-def read(path: Path, model: LoopedTransformer, encode: Encode) -> list[Prompt]:
+def read(
+    path: Path,
+    model: LoopedTransformer,
+    encode: Encode,
+    reword: Callable[[Any], Any] = lambda said: said,
+) -> list[Prompt]:
     """Every prompt of a JSONL file, {"tokens": [...]}, {"text": "..."} or {"messages": [...]}.
 
     A prompt is a line; messages are a chat's, [{"role": "user", "content": "..."}, ...]. `encode`
-    turns a text, and messages, into token ids; empty lines are skipped. Raises ValueError naming
-    the first line that is no prompt for this model, before anything is run. UTF-8, or UTF-16 with
-    its byte order mark; only a line feed ends a line.
+    turns a text, and messages, into token ids; `reword` may bring what a line says into one of
+    these forms first; empty lines are skipped. Raises ValueError naming the first line that is no
+    prompt for this model, before anything is run. UTF-8, or UTF-16 with its byte order mark; only a
+    line feed ends a line.
     """
     prompts = []
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            tokens = _tokens(json.loads(line), encode)
+            tokens = _tokens(reword(json.loads(line)), encode)
             model.check_tokens(tokens[None])
         except (ValueError, TypeError) as error:  # a JSONDecodeError is a ValueError
             raise ValueError(f"{path}, line {number}: {error}") from None

@@ -88,7 +88,7 @@ class AttentionStatistics:
         self.previous = x.new_empty(config.core, rows, tokens, tokens, dtype=kind)
         self.block = block_rows(tokens, x.device)
         self.scale = config.head_width**-0.5
-        self.hidden = _hidden(ready.context, tokens, x.device, kind)
+        self.hidden = hidden_keys(ready.context, tokens, x.device, kind)
         self.query = None
 
     def __call__(self, site: Site, value: Tensor) -> None:
@@ -122,8 +122,13 @@ class AttentionStatistics:
         return [value.view(self.shape) for value in self.values]
 
 
-def _hidden(context: Context, tokens: int, device, dtype) -> Tensor:
-    """What is added to the scores: -inf where a query may not look, [token, token]."""
+def hidden_keys(context: Context, tokens: int, device, dtype) -> Tensor:
+    """What is added to scores: -inf where a query may not look, [token, token].
+
+    >>> hidden_keys(Context(None, None, causal=True), 2, "cpu", torch.float32)
+    tensor([[0., -inf],
+            [0., 0.]])
+    """
     mask = context.mask
     if context.causal:
         mask = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from looplab.model import LoopedTransformer
+from looplab.model import LoopedConfig, LoopedTransformer
 from looplab.zoo import checkpoints, miniatures
 from looplab.zoo.dtypes import as_dtype
-from looplab.zoo.loading import load
+from looplab.zoo.loading import load, open_folder
 from looplab.zoo.packaged import NAME, smollm2_file
 from looplab.zoo.source import find
 from looplab.zoo.tokenizers import load_tokenizer, no_tokenizer, tokenizer
@@ -53,6 +53,35 @@ def open_named(
     """
     if name in checkpoints.names():
         return checkpoints.load(name).to(device, as_dtype(dtype)), no_tokenizer(name)
+    folder = _folder_of_known(name)
+    return load(folder, dtype=dtype, device=device), tokenizer(folder)
+
+
+def outline(
+    name: str, dtype: torch.dtype | str
+) -> tuple[LoopedTransformer, Callable[[str], list[int]]]:
+    """The model that `open_named` would give, on "meta": its shapes, without memory for weights.
+
+    It tells what a run would take before anything is read. Raises what `open_named` raises.
+
+    >>> model, _ = outline("ouro-mini", "float32")
+    >>> model.config.notation, model.device.type
+    ('(0, 3⊗4, 0)', 'meta')
+    """
+    if name in checkpoints.names():
+        config = LoopedConfig.from_dict(checkpoints.card(name)["config"])
+        words, encode = None, no_tokenizer(name)
+    else:
+        folder = _folder_of_known(name)
+        config, words = open_folder(folder).known.config, tokenizer(folder)
+        encode = words
+    with torch.device("meta"):
+        model = LoopedTransformer(config).to(as_dtype(dtype))
+    model.words = words
+    return model.eval().requires_grad_(False), encode
+
+
+def _folder_of_known(name: str) -> Path:
     known = name in (NAME, *miniatures.names()) or Path(name).expanduser().exists()
     if not known and "/" not in name:  # a hub id has one
         raise ValueError(
@@ -60,5 +89,4 @@ def open_named(
             f"{', '.join(checkpoints.names())}; the miniatures {', '.join(miniatures.names())}; "
             f"{NAME} is a real language model; a hub id is like ByteDance/Ouro-1.4B"
         )
-    folder = folder_of(name)
-    return load(folder, dtype=dtype, device=device), tokenizer(folder)
+    return folder_of(name)
