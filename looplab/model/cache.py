@@ -64,6 +64,11 @@ class Cache:
                 f"attention={config.attention!r} lets tokens look ahead, so a new token changes "
                 "the old ones: a cache needs attention='causal' or 'window'"
             )
+        if config.solver != "plain":
+            raise ValueError(
+                f"solver={config.solver!r} mixes over all tokens of a sequence, so a new token "
+                "changes the old ones: a cache needs model.with_solver('plain')"
+            )
         self.loops = config.loops if loops is None else whole_number("loops", loops, 1)
         self.slots = (
             self.loops if slots is None else min(whole_number("slots", slots, 1), self.loops)

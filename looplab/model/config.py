@@ -13,6 +13,7 @@ Position = Literal["rope_half", "rope_interleaved", "learned", "none"]
 Mlp = Literal["plain", "gated"]
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "half_relu2"]
 QkNorm = Literal["none", "head", "all", "rotated"]
+Solver = Literal["plain", "anderson"]
 StreamUnit = Literal["pass", "branch"]
 StreamCarry = Literal["diagonal", "identity", "sinkhorn"]
 StreamMapsOf = Literal["loop", "shared"]
@@ -27,6 +28,7 @@ _CHOICES = {
     "mlp": get_args(Mlp),
     "activation": get_args(Activation),
     "qk_norm": get_args(QkNorm),
+    "solver": get_args(Solver),
     "stream_unit": get_args(StreamUnit),
     "stream_carry": get_args(StreamCarry),
     "stream_maps": get_args(StreamMapsOf),
@@ -95,6 +97,16 @@ class LoopedConfig:
     state_out: bool = False  # a matrix on the state as it leaves the loop (Parcae's C)
     # Share of the way from its start to its end that a pass goes; below 1 it is damped (loopify)
     stride: float = 1.0
+
+    # What an attractor model has besides: a pass is f(z) = core(z + x) - z, whose fixed point is
+    # the answer
+    minus_state: bool = False  # a pass takes the state it began with away again
+    branch_gain: float | None = None  # what a core layer adds, times a gate of 0 to this a channel
+    solver: Solver = (
+        "plain"  # where a pass begins: at the last one's end, or looplab.model.anderson
+    )
+    solver_memory: int = 5  # passes that Anderson's method mixes
+    solver_share: float = 1.0  # of their ends in the mixture, the rest is of their beginnings
 
     # What an encoder has besides (looplab.model.encoder; ALBERT)
     bias: bool = False  # of every matrix inside a layer
@@ -177,10 +189,33 @@ class LoopedConfig:
             )
 
         self._check_encoder()
+        self._check_attractor()
         if self.streams > 1:
             self._check_streams()
         elif self.loop_embed:
             raise ValueError("loop_embed=True with streams=1: it is a part of hyper-connections")
+
+    def _check_attractor(self):
+        self._keep_whole("solver_memory", 2)
+        if not 0 < self.solver_share <= 1:
+            raise ValueError(
+                f"solver_share={self.solver_share!r}: expected a share above 0 and up to 1"
+            )
+        if self.branch_gain is not None and (self.placement.on_sum or not self.branch_gain > 0):
+            raise ValueError(
+                f"branch_gain={self.branch_gain!r} with norm={self.norm!r}: expected a number "
+                "above zero, and branches that are added as they are, such as norm='pre'"
+            )
+        if self.solver != "plain" and not self.tied:
+            raise ValueError(
+                f"solver={self.solver!r} with tied=False: an unrolled twin has no one map whose "
+                "fixed point could be solved for, so choose solver='plain'"
+            )
+        if self.streams > 1 and (self.minus_state or self.branch_gain is not None):
+            raise ValueError(
+                f"streams={self.streams} with minus_state={self.minus_state}, "
+                f"branch_gain={self.branch_gain}: choose streams=1"
+            )
 
     def _check_encoder(self):
         if (self.position == "learned") != (self.places is not None):
@@ -230,7 +265,12 @@ class LoopedConfig:
     def ends_at_layer(self) -> bool:
         """Whether a loop ends in the very state that its last layer leaves."""
         hyper = self.streams > 1 and self.stream_unit == "pass"
-        return not self.placement.loop_end and self.stride == 1 and not hyper
+        return not self.placement.loop_end and not self.needs_begin and not hyper
+
+    @property
+    def needs_begin(self) -> bool:
+        """Whether the end of a pass depends on the state it began with."""
+        return self.stride != 1 or self.minus_state
 
     @property
     def state_width(self) -> int:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from looplab.model.config import LoopedConfig
 from looplab.model.injection import INJECTIONS
-from looplab.model.layers import Context, Layer, Visit, make_layers
+from looplab.model.layers import Context, GainLayer, Layer, Visit, make_layers
 from looplab.model.norms import make_norm
 from looplab.model.streams import HyperConnection, StreamLayer
 from looplab.model.tap import Site, Tap, show
@@ -15,7 +15,7 @@ class Core(nn.Module):
 
     def __init__(self, config: LoopedConfig):
         super().__init__()
-        self.stride = config.stride
+        self.stride, self.minus_state = config.stride, config.minus_state
         self.injection = INJECTIONS[config.injection](
             config.width, config.injection_bias, config.injection_eps
         )
@@ -24,6 +24,8 @@ class Core(nn.Module):
             self.hyper = HyperConnection(config)
         elif config.streams > 1:
             kind = StreamLayer
+        elif config.branch_gain is not None:
+            kind = GainLayer
         self.layers = make_layers(config, config.prelude, config.core, kind)
         self.loop_norm = None
         if config.placement.loop_end:
@@ -57,4 +59,6 @@ class Core(nn.Module):
         """What a loop ends in: from the state its last layer left, and the one it began with."""
         if self.loop_norm is not None:
             z = self.loop_norm(z)
+        if self.minus_state:
+            z = z - begin
         return z if self.stride == 1 else begin + self.stride * (z - begin)

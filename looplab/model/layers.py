@@ -293,6 +293,23 @@ class Layer(nn.Module):
         return x + visit.show(name, norm(branch))
 
 
+class GainLayer(Layer):
+    """A layer whose branches are multiplied by gates, 0 to `branch_gain` for each channel.
+
+    Source: LayerScale with an upper limit, github.com/jacobfa/Attractor.
+    """
+
+    def __init__(self, config: LoopedConfig, embeds_values: bool = False):
+        super().__init__(config, embeds_values)
+        self.most = config.branch_gain
+        self.attn_gain = nn.Parameter(torch.zeros(config.width))
+        self.mlp_gain = nn.Parameter(torch.zeros(config.width))
+
+    def _add(self, x: Tensor, branch: Tensor, norm: nn.Module, visit: Visit, name: str) -> Tensor:
+        gain = self.attn_gain if name == "attn.out" else self.mlp_gain
+        return x + visit.show(name, norm(branch) * (self.most * gain.sigmoid()))
+
+
 def make_layers(
     config: LoopedConfig, first: int, count: int, kind: type[Layer] = Layer
 ) -> nn.ModuleList:

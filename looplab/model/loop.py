@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from looplab.basics.whole import whole_number
+from looplab.model.anderson import Anderson
 from looplab.model.cache import Cache
 from looplab.model.config import LoopedConfig
 from looplab.model.given import Words
@@ -149,16 +150,22 @@ class Loop(nn.Module):
     ) -> Iterator[tuple[int, Tensor]]:
         """Run the loop: yields its number, from 0, and the state [batch, token, width] at its end.
 
-        `loops` and `grad_loops` as in `forward`.
+        A loop begins where the last one ended, or, with a solver, where that says. `loops` and
+        `grad_loops` as in `forward`.
         """
         loops = self.check_loops(loops)
         if grad_loops is not None and grad_loops < 1:
             raise ValueError(f"grad_loops={grad_loops}: expected at least 1, or None for all")
         first_grad = 0 if grad_loops is None else loops - grad_loops
-        z = ready.start
+        z = point = ready.start
+        mixer = None
+        if self.config.solver == "anderson":
+            mixer = Anderson(self.config.solver_memory, self.config.solver_share)
         for loop in range(loops):
+            if loop:
+                point = z if mixer is None else mixer.after(point, z)
             with torch.set_grad_enabled(torch.is_grad_enabled() and loop >= first_grad):
-                z = self.step(z, ready, loop=loop, tap=tap)
+                z = self.step(point, ready, loop=loop, tap=tap)
             yield loop, z
 
     def check_says_next(self, what: str) -> None:

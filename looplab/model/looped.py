@@ -1,5 +1,7 @@
 """The looped transformer: prelude, a core that runs again and again, coda."""
 
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 
@@ -225,8 +227,11 @@ class LoopedTransformer(Loop):
         """
         if not self.config.tied:
             raise ValueError("this unrolled twin has another core at every loop: call step(loop=)")
-        if self.config.stride != 1:
-            raise ValueError(f"stride={self.config.stride}: a damped pass has no such parts")
+        if self.config.needs_begin:
+            raise ValueError(
+                f"stride={self.config.stride}, minus_state={self.config.minus_state}: a pass whose "
+                "end depends on its beginning has no such parts"
+            )
         self._check_parts("core_parts")
         core = self.cores[0]
         context = self.context(x.shape[-2], self._repeated(tokens, x))
@@ -276,6 +281,18 @@ class LoopedTransformer(Loop):
         twin.load_state_dict(weights)
         twin.words = self.words
         return twin.train(self.training)
+
+    def with_solver(self, solver: str) -> "LoopedTransformer":
+        """This model with these very weights, shared, looped "plain" or by "anderson".
+
+        >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, injection="add"))
+        >>> solved = model.with_solver("anderson")
+        >>> solved.config.solver, solved.head.weight is model.head.weight
+        ('anderson', True)
+        """
+        twin = copy(self)
+        twin.config = replace(self.config, solver=solver)
+        return twin
 
     def _answer(self, z: Tensor, context: Context, tap: Tap | None = None) -> Tensor:
         z = merge(z, self.config.streams)
@@ -388,8 +405,12 @@ class LoopedTransformer(Loop):
             )
         if not self.config.tied:
             raise ValueError("a rotated pass needs tied weights: this model is an unrolled twin")
-        if self.config.stride != 1:
-            raise ValueError(f"first_layer={first_layer}: a damped pass cannot be rotated")
+        if self.config.needs_begin:
+            raise ValueError(
+                f"first_layer={first_layer} with stride={self.config.stride}, "
+                f"minus_state={self.config.minus_state}: a damped pass cannot be rotated, nor one "
+                "that takes its beginning away"
+            )
         self._check_parts(f"first_layer={first_layer}")
 
     def _check_parts(self, asked: str):

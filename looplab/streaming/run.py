@@ -183,7 +183,7 @@ def stream(
     check_bytes("this run, beside the model,", sizes, max_bytes, _advice(sizes))
 
     ready = model.prepare(tokens, types=types, state=state, generator=generator)
-    reference = _first_run(model, ready, limit) if to_limit else None
+    reference = _first_run(model, ready, loops, limit) if to_limit else None
     states = StateStatistics(model, ready.x, loops, reference)
     heads = AttentionStatistics(model, ready, loops) if attention else None
 
@@ -216,11 +216,17 @@ def stream(
     )
 
 
-def _first_run(model: LoopedTransformer, ready: Ready, limit: int) -> Tensor:
+def _first_run(model: LoopedTransformer, ready: Ready, loops: int, limit: int) -> Tensor:
     """Every layer's state after recurrence `limit`: [layer, batch, token, width]."""
-    keep, z = KeepStates(model, ready.x), ready.start
-    for loop in range(limit):
-        z = model.step(z, ready, loop=loop, tap=keep if loop == limit - 1 else None)
+    keep = KeepStates(model, ready.x)
+
+    def last(site: Site, value: Tensor) -> None:
+        if site.loop == limit - 1:
+            keep(site, value)
+
+    for loop, _ in model.passes(ready, loops, tap=last):
+        if loop == limit - 1:
+            break
     return keep.states
 
 

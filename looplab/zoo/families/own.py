@@ -16,12 +16,15 @@ from looplab.zoo.translation import Part, Translation, ends
 
 # Settings that folders of the first version have; of one that came later they lack it, and mean
 # its default.
-_FIRST = set(
-    "vocab width prelude core coda loops tied fields classes heads kv_heads head_dim mlp_width mlp "
-    "activation norm norm_eps injection start start_std attention window position rope_theta "
-    "rope_scaling qk_bias qk_norm value_layers embed_scale tie_head exit_gate input_norm state_out "
-    "stride".split()
-)
+# fmt: off
+_FIRST = {
+    "vocab", "width", "prelude", "core", "coda", "loops", "tied", "fields", "classes", "heads",
+    "kv_heads", "head_dim", "mlp_width", "mlp", "activation", "norm", "norm_eps", "injection",
+    "start", "start_std", "attention", "window", "position", "rope_theta", "rope_scaling",
+    "qk_bias", "qk_norm", "value_layers", "embed_scale", "tie_head", "exit_gate", "input_norm",
+    "state_out", "stride",
+}
+# fmt: on
 _SETTINGS = tuple(setting.name for setting in fields(LoopedConfig))
 _SWITCHES = tuple(setting.name for setting in fields(LoopedConfig) if setting.type is bool)
 _ENDS = ("embed.0.weight", "head.weight")

@@ -30,71 +30,81 @@ from looplab.zoo.files import ConfigFile, Stored
 from looplab.zoo.keys import Keys
 from looplab.zoo.translation import Part, Translation, ends, stacked_layers
 
-_FIXED = {
+# What the config.json of this code, and of the code that others made of it, say
+CODE_FIXED = {
     "block_class_name": ("TransformerPreNormBlock",),
     "norm_class_name": ("RMSNorm",),
     "mlp_class_name": ("BaseMLP",),
     "nonlin_name": ("ReLU2",),
-    "injection_type": ("diagonal",),
-    "state_init": ("like-init",),
     # With these the embedding and the logits are not scaled.
     "init_strategy": ("scaled-zero", "scaled", "scaled-geiping", "small"),
     "bias": (False,),
     "qk_bias": (False,),
     "clip_qkv": (None,),
     "logit_softcap": (None,),
-    "model_class_name": ("Parcae",),
-    "_class_name": ("ParcaeConfig",),
-    "_is_recurrent_block_config": (False,),
     "mup_model_scaling_factor": (1,),
     "use_abacus": (False,),
     "randomize_positions_from": (None,),
     "debias_attention": (False,),
     "center_attention": (False,),
 }
+CODE_HARMLESS = {
+    "name": "what it is called",
+    "hf_config": "what it is called",
+    "auto_map": "its code is never run",
+    "block_size": "a length to plan for; rotary tables grow",
+    "padding_multiple": "padded_vocab_size has the rows",
+    "attn_impl": "another kernel, the same formula",
+    "use_fused_head": "another kernel, the same formula",
+    "simple_ops": "another kernel, the same formula",
+    "init_orthogonal": "how training began",
+    "skip_initialization": "how training began",
+    "activation_checkpoint_impl": "memory in training",
+    "strategy": "how training was shared out",
+}
+# What `code_settings` reads
+CODE_KEYS = (
+    "n_embd",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+    "padded_vocab_size",
+    "rope_settings",
+    "norm_eps",
+    "qk_norm",
+    "recurrent_embedding_dimension",
+    "recurrent_intermediation_embedding_dimension",
+    "recurrent_num_attention_heads",
+    "tie_embeddings",
+)
 _TRAINING = "training only"
 _KEYS = Keys(
     used=(
-        "n_embd",
-        "intermediate_size",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "vocab_size",
-        "padded_vocab_size",
-        "rope_settings",
-        "norm_eps",
-        "qk_norm",
+        *CODE_KEYS,
         "n_layers_in_prelude",
         "n_layers_in_recurrent_block",
         "n_layers_in_coda",
-        "recurrent_embedding_dimension",
-        "recurrent_intermediation_embedding_dimension",
-        "recurrent_num_attention_heads",
         "prelude_norm",
         "mean_recurrence",
         "mean_backprop_depth",
-        "tie_embeddings",
     ),
-    harmless={
-        "name": "what it is called",
-        "hf_config": "what it is called",
-        "auto_map": "its code is never run",
-        "block_size": "a length to plan for; rotary tables grow",
-        "padding_multiple": "padded_vocab_size has the rows",
-        "attn_impl": "another kernel, the same formula",
-        "use_fused_head": "another kernel, the same formula",
-        "simple_ops": "another kernel, the same formula",
-        "init_orthogonal": "how training began",
-        "skip_initialization": "how training began",
-        "activation_checkpoint_impl": "memory in training",
-        "strategy": "how training was shared out",
+    harmless=CODE_HARMLESS
+    | {
         "sampling_scheme": _TRAINING,
         "lockstep_n": _TRAINING,
         "lockstep_k": _TRAINING,
         "curriculum_target": _TRAINING,
         "recurrent_iteration_method": "the number of loops is the call's",
     },
-    fixed=_FIXED,
+    fixed=CODE_FIXED
+    | {
+        "injection_type": ("diagonal",),
+        "state_init": ("like-init",),
+        "model_class_name": ("Parcae",),
+        "_class_name": ("ParcaeConfig",),
+        "_is_recurrent_block_config": (False,),
+    },
 )
 _ROPE_BASE = 50_000  # where the config has none
 
@@ -126,7 +136,8 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     return Translation(ours, tensors, _ENDS, table="freqs_cis", passes_over=True)
 
 
-def _config(config: ConfigFile) -> LoopedConfig:
+def code_settings(config: ConfigFile) -> dict:
+    """Settings that Parcae and what was made of its code call by the same names."""
     width, heads = config["n_embd"], config["num_attention_heads"]
     config.must_be("recurrent_embedding_dimension", width)
     config.must_be("recurrent_intermediation_embedding_dimension", config["intermediate_size"])
@@ -138,28 +149,34 @@ def _config(config: ConfigFile) -> LoopedConfig:
     strange = sorted(set(rope.values) - {"use_rope", "rope_condense_ratio", "rope_base"})
     if strange:
         raise ValueError(f"{config.path} has rope_settings with {strange[0]!r}, not known here")
+    return {
+        "vocab": config.get("padded_vocab_size") or config["vocab_size"],
+        "width": width,
+        "heads": heads,
+        "mlp_width": config["intermediate_size"],
+        "activation": "half_relu2",
+        "norm": "pre",
+        "norm_eps": config["norm_eps"],
+        "position": "rope_interleaved",
+        "rope_theta": float(rope.get("rope_base", _ROPE_BASE)),
+        "qk_norm": "rotated" if config["qk_norm"] else "none",
+        "tie_head": config["tie_embeddings"],
+    }
+
+
+def _config(config: ConfigFile) -> LoopedConfig:
     parts = [config[f"n_layers_in_{part}"] for part in ("prelude", "recurrent_block", "coda")]
     loops, deep = config["mean_recurrence"], config["mean_backprop_depth"]
     return LoopedConfig(
-        vocab=config.get("padded_vocab_size") or config["vocab_size"],
-        width=width,
+        **code_settings(config),
         prelude=parts[0],
         core=parts[1],
         coda=parts[2],
         loops=loops,
-        heads=heads,
-        mlp_width=config["intermediate_size"],
-        activation="half_relu2",
-        norm="pre",
-        norm_eps=config["norm_eps"],
         injection="diagonal",
         start="normal",
-        start_std=sqrt(2 / (5 * width)),
-        position="rope_interleaved",
-        rope_theta=float(rope.get("rope_base", _ROPE_BASE)),
-        qk_norm="rotated" if config["qk_norm"] else "none",
+        start_std=sqrt(2 / (5 * config["n_embd"])),
         value_layers=_value_layers(*parts, loops, deep),
-        tie_head=config["tie_embeddings"],
         input_norm=config["prelude_norm"],
         state_out=True,
     )
@@ -177,9 +194,20 @@ def _value_layers(prelude: int, core: int, coda: int, loops: int, deep: int) -> 
 
 
 def _layer(config: LoopedConfig, number: int, ours: str, theirs: str) -> dict:
+    tensors = block(config, ours, theirs)
+    if number in config.value_layers:
+        table, gate = (config.vocab, config.width), (config.heads, GATE_CHANNELS)
+        tensors[f"{ours}attn.value_embed.weight"] = (Part(f"value_embeds.{number}.weight", table),)
+        gates = f"{theirs}attn.ve_gate.weight"
+        tensors[f"{ours}attn.value_gate.weight"] = (Part(gates, gate),)
+    return tensors
+
+
+def block(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple[Part, ...]]:
+    """Norms, attention and MLP of one layer."""
     width, hidden = config.width, config.hidden
     attn, square = f"{theirs}attn.", (width, width)
-    tensors = {
+    return {
         f"{ours}n1.weight": (Part(f"{theirs}norm_1.weight", (width,)),),
         f"{ours}n3.weight": (Part(f"{theirs}norm_2.weight", (width,)),),
         f"{ours}attn.qkv.weight": tuple(Part(f"{attn}c_{x}.weight", square) for x in "qkv"),
@@ -187,11 +215,6 @@ def _layer(config: LoopedConfig, number: int, ours: str, theirs: str) -> dict:
         f"{ours}mlp.up.weight": (Part(f"{theirs}mlp.fc.weight", (hidden, width)),),
         f"{ours}mlp.down.weight": (Part(f"{theirs}mlp.proj.weight", (width, hidden)),),
     }
-    if number in config.value_layers:
-        table, gate = (config.vocab, width), (config.heads, GATE_CHANNELS)
-        tensors[f"{ours}attn.value_embed.weight"] = (Part(f"value_embeds.{number}.weight", table),)
-        tensors[f"{ours}attn.value_gate.weight"] = (Part(f"{attn}ve_gate.weight", gate),)
-    return tensors
 
 
 FAMILY = Family(("parcae",), _KEYS, translate, is_parcae, pickles=("pytorch_model.bin",))
