@@ -20,12 +20,15 @@ def across_layers(
     first: int = 0,
     log: Collection[str] = (),
     one_scale: bool = False,
+    every: int = 1,
+    axis: str = "layer",
 ) -> Picture:
     """Quantities [layer, sequence] along the layers: a panel for each, a line for each of its runs.
 
     Lines are means over the sequences, the shade is one standard deviation to either side. `first`
-    is the number of the first layer. Panels named in `log` have a logarithmic scale; `one_scale`
-    gives all panels the same.
+    is the number of the first layer, `every` how far the next one is, `axis` what they are if they
+    are something else. Panels named in `log` have a logarithmic scale; `one_scale` gives all panels
+    the same.
 
     >>> picture = across_layers({"norm": {"a model": torch.tensor([[1.0, 3.0], [4.0, 6.0]])}})
     >>> picture.alt
@@ -43,7 +46,7 @@ last.'
             for n, (name, values) in enumerate(runs.items()):
                 values = np.atleast_2d(numbers(values).astype(float))
                 mean, spread = values.mean(-1), values.std(-1)
-                layer = np.arange(first, first + len(mean))
+                layer = first + every * np.arange(len(mean))
                 look = _look(n, len(runs))
                 (labels[name],) = panel.plot(
                     layer, mean, marker=MARKERS[n % 7], ms=3.5, markevery=(2 * n % 5, 5), **look
@@ -64,11 +67,11 @@ last.'
         for column in grid.T:
             shown = [panel for panel in column if panel.get_visible()]
             if shown:
-                shown[-1].set_xlabel("layer")
+                shown[-1].set_xlabel(axis)
         if len(labels) > 1:
             place = {"loc": "outside upper center", "ncols": 4}
             figure.legend(labels.values(), labels.keys(), **place)
-    alt = f"Along layers {first} to {first + len(mean) - 1}. " + "; ".join(told) + "."
+    alt = f"Along {axis}s {first} to {layer[-1]}. " + "; ".join(told) + "."
     return Picture(figure, alt, dict(panels))
 
 
