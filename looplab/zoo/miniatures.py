@@ -7,17 +7,19 @@ models. What they are good for is to have every family's forward pass at hand, w
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from looplab.tasks import Batch
 from looplab.zoo.files import read_json
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "miniatures"
-PEOPLE = ("ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "leo")
+BACK = ("one-back", "two-back", "three-back")
 PLACES = ("attic", "barn", "cave", "dock", "farm", "gate", "hall", "inn")
-WORDS = ("<bos>", "in", "with", "?", *PEOPLE, *PLACES)
-_IN, _WITH, _ASK = 1, 2, 3
-_PERSON, _PLACE = 4, 4 + len(PEOPLE)
+WORDS = ("<bos>", *BACK, *PLACES)
+_PLACE = 1 + len(BACK)
+_NO_TARGET = -100  # what stands where nothing is asked, as in PyTorch's cross-entropy
+_NEWS = 0.2  # share of the days that name a place
 
 
 def names() -> list[str]:
@@ -49,66 +51,57 @@ def card(name: str) -> dict:
     return read_json(folder(name) / "card.json")
 
 
-def where_is(batch: int, generator: torch.Generator, people: int = 4) -> Batch:
-    """Little stories that say who is where, and then ask: `ann in barn bob with ann bob ? barn`.
+def where_is(batch: int, generator: torch.Generator, days: int = 20) -> Batch:
+    """Diaries of somebody who travels: where was it on each day?
 
-    People come in one by one, in a place or with somebody who is there already; then each is asked
-    for twice, in random order. To answer, follow "with" until a place comes: `difficulty` counts
-    those steps at the token "?" of a first question, and is -1 elsewhere. Targets are the next
-    tokens; the first token is <bos>. Tokens are [batch, 9 people], ids as in `WORDS`. ValueError
-    for more people than names.
+    A day names a place, or says that it was spent where one, two or three days before were:
+    `farm one-back inn three-back` is a diary of farm, farm, inn, farm. A target is the place of its
+    day, so nothing is asked at <bos>; `difficulty` counts the steps back until a place is named,
+    -1 at <bos>. Tokens are [batch, 1 + days], ids as in `WORDS`. ValueError for no days.
 
-    >>> story = where_is(1, torch.Generator().manual_seed(0), people=2)
-    >>> text(story.tokens[0])
-    '<bos> cat in farm dan with cat cat ? farm dan ? farm dan ? farm cat ?'
+    >>> diary = where_is(1, torch.Generator().manual_seed(0), days=6)
+    >>> text(diary.tokens[0])
+    '<bos> farm one-back two-back attic dock one-back'
     """
-    if not 2 <= people <= len(PEOPLE):
-        raise ValueError(f"people={people}: expected 2 to {len(PEOPLE)}, the names there are")
+    if days < 1:
+        raise ValueError(f"days={days}: expected at least 1")
+    named = torch.randint(len(PLACES), (batch, days), generator=generator)
+    back = torch.randint(1, 1 + len(BACK), (batch, days), generator=generator)
+    news = torch.rand(batch, days, generator=generator) < _NEWS
+    news |= back > torch.arange(days)  # nothing stands in front of the first day
+    place, steps, row = torch.zeros_like(named), torch.zeros_like(named), torch.arange(batch)
+    for day in range(days):
+        source = (day - back[:, day]).clamp(min=0)
+        place[:, day] = torch.where(news[:, day], named[:, day], place[row, source])
+        steps[:, day] = torch.where(news[:, day], 0, steps[row, source] + 1)
+    first = torch.zeros(batch, 1, dtype=torch.long)
+    return Batch(
+        torch.cat((first, torch.where(news, _PLACE + named, back)), dim=1),
+        torch.cat((first + _NO_TARGET, _PLACE + place), dim=1),
+        torch.cat((first - 1, steps), dim=1),
+    )
 
-    def draw(high: int) -> Tensor:
-        return torch.randint(high, (batch,), generator=generator)
 
-    def chance(p: float) -> Tensor:
-        return torch.rand(batch, generator=generator) < p
+def most_named(tokens: Tensor) -> Tensor:
+    """A rule that follows nothing: the place named most often so far, the latest of equals.
 
-    def shuffled(n: int) -> Tensor:
-        return torch.rand(batch, n, generator=generator).argsort(1)
+    tokens [..., token] as `where_is` makes them -> ids of places [..., token], 0 at <bos>.
 
-    who = shuffled(len(PEOPLE))[:, :people]  # [batch, person], in order of appearance
-    row, story = torch.arange(batch), [torch.zeros(batch, 1, dtype=torch.long)]
-    place = torch.zeros(batch, people, dtype=torch.long)
-    steps = torch.zeros(batch, people, dtype=torch.long)
-    for n in range(people):
-        arrives = torch.ones(batch, dtype=torch.bool) if n == 0 else chance(0.4)
-        somewhere = draw(len(PLACES))
-        # Half of the time it is the one who came last, so that chains grow long.
-        friend = torch.where(chance(0.5), max(n - 1, 0), draw(max(n, 1)))
-        place[:, n] = torch.where(arrives, somewhere, place[row, friend])
-        steps[:, n] = torch.where(arrives, 0, steps[row, friend] + 1)
-        said = torch.where(arrives, _PLACE + somewhere, _PERSON + who[row, friend])
-        how = torch.where(arrives, _IN, _WITH)
-        story.append(torch.stack((_PERSON + who[:, n], how, said), dim=1))
-    asked = shuffled(2 * people) % people
-    ask = torch.full((batch,), _ASK)
-    seen = torch.zeros(batch, people, dtype=torch.bool)
-    difficulty = torch.full((batch, 9 * people), -1)
-    for n in range(2 * people):
-        one = asked[:, n]
-        answer = _PLACE + place[row, one]
-        story.append(torch.stack((_PERSON + who[row, one], ask, answer), dim=1))
-        # A second question can be answered by looking up the first.
-        first = ~seen[row, one]
-        difficulty[:, 3 * people + 3 * n + 2] = torch.where(first, steps[row, one], -1)
-        seen[row, one] = True
-    story = torch.cat(story, dim=1)  # [batch, 9 people + 1]
-    return Batch(story[:, :-1], story[:, 1:], difficulty)
+    >>> text(most_named(ids("<bos> farm inn one-back inn"))[1:])
+    'farm inn inn inn'
+    """
+    named = F.one_hot(tokens, len(WORDS))[..., _PLACE:]  # [..., token, place]
+    when = torch.arange(tokens.shape[-1])[:, None] + 1
+    last = (named * when).cummax(-2).values / (1 + tokens.shape[-1])  # below 1: breaks ties
+    found = (named.cumsum(-2) + last).argmax(-1) + _PLACE
+    return torch.where(named.cumsum(-2).sum(-1) > 0, found, 0)
 
 
 def text(tokens: Tensor) -> str:
     """Words of token ids [token].
 
-    >>> text(torch.tensor([4, 1, 17]))
-    'ann in barn'
+    >>> text(torch.tensor([8, 1, 10]))
+    'farm one-back hall'
     """
     return " ".join(WORDS[token] for token in tokens.tolist())
 
@@ -116,8 +109,8 @@ def text(tokens: Tensor) -> str:
 def ids(words: str) -> Tensor:
     """Token ids [token] of words; ValueError naming a word that the miniatures do not know.
 
-    >>> ids("ann in barn")
-    tensor([ 4,  1, 17])
+    >>> ids("farm one-back hall")
+    tensor([ 8,  1, 10])
     """
     unknown = [word for word in words.split() if word not in WORDS]
     if unknown:
