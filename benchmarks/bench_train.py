@@ -1,17 +1,18 @@
 """What a training step costs, beside PyTorch's own parts.
 
-    python benchmarks/bench_train.py [steps language data first]
+    python benchmarks/bench_train.py [steps language streams data first]
 
 `steps` compares a looped model, a truncated one and the unrolled twin with PyTorch's encoder stack:
 16 layer calls of the same shapes, so equal FLOPs (but for truncation). `language` compares the step
 that `train.fit` takes on the loop of data/make_language.py with a stack of as many layers in plain
-PyTorch. `data` and `first` are the model of chapter 02: what its data costs beside a step, and what
-the whole training takes.
+PyTorch, `streams` with Hyperloop and mHC, in training and forward. `data` and `first` are the model
+of chapter 02: what its data costs beside a step, and what the whole training takes.
 """
 
 import statistics
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -133,6 +134,36 @@ def language():
         print(f"  {name:44s} {PIECES * LENGTH / statistics.median(spent):8.0f} tokens/s")
 
 
+def streams():
+    """The loop of data/make_language.py beside the same with hyper-connections."""
+    hyper = replace(LANGUAGE, streams=4, loop_embed=True)
+    mhc = replace(LANGUAGE, streams=4, stream_unit="branch", stream_carry="sinkhorn")
+    models = {
+        "plain loop": LoopedTransformer(LANGUAGE),
+        "Hyperloop": LoopedTransformer(hyper),
+        "mHC": LoopedTransformer(mhc),
+    }
+    batch = train.text_pieces(torch.randint(LANGUAGE.vocab, (10_000,)), LENGTH)(
+        PIECES, torch.Generator().manual_seed(0)
+    )
+    recipe = train.Recipe(steps=1000, batch=PIECES, loops=LANGUAGE.loops)
+
+    def stepping(model):
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        progress, random = Progress([]), torch.Generator()
+        return lambda: train_step(model, optimiser, batch, recipe, LANGUAGE.loops, random, progress)
+
+    def forward(model):
+        with torch.no_grad():
+            return model(batch.tokens).logits
+
+    what = f"width {LANGUAGE.width}, {LANGUAGE.notation}, {PIECES}x{LENGTH} tokens"
+    steps = {name: stepping(model) for name, model in models.items()}
+    show(f"training step with streams: {what}", interleave(steps, 7, 1), "plain loop")
+    runs = {name: partial(forward, model) for name, model in models.items()}
+    show(f"forward with streams: {what}", interleave(runs, 7, 1), "plain loop")
+
+
 def step(model, logits):
     """One optimiser step on fixed random tokens, as a function of nothing."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
@@ -207,7 +238,13 @@ def steps():
     show(title, interleave(cases, rounds=9), "torch.nn.TransformerEncoder")
 
 
-CASES = {"steps": steps, "language": language, "data": data, "first": first_model}
+CASES = {
+    "steps": steps,
+    "language": language,
+    "streams": streams,
+    "data": data,
+    "first": first_model,
+}
 
 
 def main(names):

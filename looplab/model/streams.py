@@ -84,23 +84,22 @@ class StreamMaps(nn.Module):
         if self.carry == "diagonal":
             res = self.res(g).sigmoid()
         elif self.carry == "sinkhorn":
-            res = sinkhorn(self.res(g).unflatten(-1, (y.shape[-2], y.shape[-2])).exp())
+            res = sinkhorn(self.res(g).unflatten(-1, (y.shape[-2], y.shape[-2])))
         return Maps(self.pre(g).sigmoid(), 2 * self.post(g).sigmoid(), res)
 
 
-def sinkhorn(positive: Tensor) -> Tensor:
-    """Positive matrices [..., row, column] scaled until rows and columns sum to one.
+def sinkhorn(logits: Tensor) -> Tensor:
+    """exp of `logits` [..., row, column], scaled until rows and columns sum to one.
 
-    Source: mHC, arXiv 2512.24880.
+    Source: mHC, arXiv 2512.24880; here in the log domain, where a round is two operations.
 
-    >>> sinkhorn(torch.tensor([[1.0, 3.0], [3.0, 1.0]]))
+    >>> sinkhorn(torch.tensor([[1.0, 3.0], [3.0, 1.0]]).log())
     tensor([[0.2500, 0.7500],
             [0.7500, 0.2500]])
     """
     for _ in range(SINKHORN_ROUNDS):
-        positive = positive / (positive.sum(-1, keepdim=True) + _TINY)
-        positive = positive / (positive.sum(-2, keepdim=True) + _TINY)
-    return positive
+        logits = logits.log_softmax(-1).log_softmax(-2)
+    return logits.exp()
 
 
 class HyperConnection(nn.Module):

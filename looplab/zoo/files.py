@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from safetensors import safe_open
 from torch import Tensor
 
@@ -86,6 +85,10 @@ def read_config(folder: Path) -> ConfigFile:
     """The settings of a model's folder: config.json, or the train_config.yaml of a run's folder."""
     if (folder / "config.json").exists() or not (folder / RUN).exists():
         return ConfigFile(folder / "config.json", read_json(folder / "config.json"))
+    try:
+        import yaml  # here, because looplab does without it
+    except ImportError:
+        raise ImportError(f"{folder / RUN} is a YAML file: pip install pyyaml") from None
     try:
         values = yaml.safe_load((folder / RUN).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
