@@ -37,7 +37,8 @@ def floorplan(patterns: MeanPatterns, sequence: int = 0) -> Picture:
     loops, layers, token, _ = core.shape
     rows = max(layers, len(prelude), len(coda))
     columns = loops + (len(prelude) > 0) + (len(coda) > 0)
-    scale = min(1.0, 14 / columns)  # inches for a pattern; the sheet stays narrower than 16
+    # Inches for a pattern; the sheet stays narrower and lower than 16, unless layers are very many.
+    scale = min(1.0, 14 / columns, max(14 / rows, 0.3))
     with drawing(1.6 + scale * columns, 0.9 + scale * rows) as (figure, axes):
         shade = {"cmap": "Blues", "norm": PowerNorm(0.5, 0, 1)}
         first = 1 if len(prelude) else 0
@@ -56,7 +57,8 @@ def floorplan(patterns: MeanPatterns, sequence: int = 0) -> Picture:
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        bar = figure.colorbar(image, ax=axes, ticks=[0, 0.1, 0.5, 1], pad=0.01)
+        slim = {"pad": 0.01, "aspect": max(20, 2 * rows)}
+        bar = figure.colorbar(image, ax=axes, ticks=[0, 0.1, 0.5, 1], **slim)
         bar.set_label("attention, mean of heads")
     data = {"prelude": prelude, "core": core, "coda": coda}
     return Picture(figure, _told(prelude, core, coda), data)

@@ -4,13 +4,13 @@ By layer, lines run from blue to green the deeper the layer; by recurrence from 
 later the loop. Source: the groupings of arXiv 2604.11791, section 5.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from looplab.plots.picture import PALETTE, Picture, drawing, numbers
@@ -77,13 +77,15 @@ def groupings(
     outside: Mapping[str, tuple[Tensor, Tensor]] | None = None,
     by: Sequence[str] = GROUPINGS,
     loops: Sequence[int] | None = None,
+    log: Collection[str] = (),
 ) -> Picture:
     """Quantities [loop, layer] grouped in up to three ways: a row each, a column for each grouping.
 
     "depth" draws one line along all layers in the order in which they run, with those of prelude
     and coda, `outside` ([layer], [layer]), at its ends; "recurrence" a line per loop, green to
     yellow, along its layers; "layer" a line per layer, blue to green, over the loops. `loops` are
-    the loops' numbers, where not 1, 2, ... Loops without a number (NaN) are passed over.
+    the loops' numbers, where not 1, 2, ... Loops without a number (NaN) are passed over. Quantities
+    named in `log` have a logarithmic scale.
 
     >>> groupings({"sinks": torch.tensor([[0.0, 0.5], [0.25, 0.5]])}).alt
     'Quantities in the order in which the layers run, by recurrence and by layer. sinks, mean of \
@@ -113,6 +115,8 @@ layers: 0.25 at loop 1, 0.375 at loop 2, where layers lie between 0.25 and 0.5.'
                 else:
                     _by_layer(panel, table, loop)
             row[0].set_ylabel(name)
+            if name in log:
+                row[0].set_yscale("log")  # of the whole row
             told.append(f"{name}, {_told(table, loop)}")
         for panel, way in zip(grid[0], by, strict=True):
             panel.set_title(titles[way])
@@ -197,10 +201,12 @@ def _by_depth(panel, table: np.ndarray, outside: tuple[Tensor, Tensor] | None):
     panel.plot(begin + 1 + np.arange(table.size), core, color="0.25", linewidth=1, zorder=2)
     if len(before):
         x, y = np.arange(1, begin + 2), np.append(before, core[0])
-        panel.plot(x, y, color=PALETTE[1], marker="s", ms=3.5, label="prelude", zorder=3)
+        look = {"color": PALETTE[1], "marker": "s", "markevery": range(begin)}
+        panel.plot(x, y, ms=3.5, label="prelude", zorder=3, **look)
     if len(after):
         x, y = np.arange(end, end + 1 + len(after)), np.insert(after, 0, core[-1])
-        panel.plot(x, y, color=PALETTE[4], marker="D", ms=3.5, label="coda", zorder=3)
+        look = {"color": PALETTE[4], "marker": "D", "markevery": range(1, len(x))}
+        panel.plot(x, y, ms=3.5, label="coda", zorder=3, **look)
     for loop in range(loops + 1):
         panel.axvline(begin + 0.5 + loop * layers, color="0.85", linewidth=0.6, zorder=0)
     panel.grid(axis="x", visible=False)
@@ -228,7 +234,7 @@ def _by_layer(panel, table: np.ndarray, loop: np.ndarray):
 def _loop_axis(panel, loop: np.ndarray):
     if loop[-1] > _LONG:
         panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
     else:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -240,8 +246,7 @@ def _shade(panel, loop: np.ndarray, floor: np.ndarray, name: str, log: bool):
     bottom = min(low, np.nanmin(floor) / 10) if log else low
     panel.fill_between(loop, bottom, floor, color="0.9", zorder=0, linewidth=0)
     panel.set_ylim(bottom, max(high, 2 * np.nanmax(floor)))
-    look = {"textcoords": "axes fraction", "fontsize": 8, "color": "0.35"}
-    panel.annotate(name, (0, 0), (0.03, 0.03), **look)
+    panel.text(0.03, 0.03, name, transform=panel.transAxes, fontsize=8, color="0.35")
 
 
 def _bar(figure, axes, ramp, count: int, what: str, location: str = "right", names=None):

@@ -123,13 +123,13 @@ def _limit(found: Collected) -> str:
     arrived = [
         last - int(near[:, n].flip(0).int().cumprod(0).sum()) + 1 for n in range(near.shape[1])
     ]
-    settled = [loop for loop in arrived if loop < last]
-    told = "no layer stays" if not settled else f"{len(settled)} of {len(arrived)} layers stay"
-    first = "" if not settled else f" from loop {min(settled)} to {max(settled)} on"
+    settled = [loop for loop in arrived if loop <= last // 2]  # later ones are near in any case
+    first = f", from loop {min(settled)} to {max(settled)} on" if settled else ""
     at = min(found.trained, last - 1)
     return (
-        f"{told} within {SETTLED:.0%} of their state at loop {last}{first}; relative distance "
-        f"after {at} loops {distance[at - 1].mean():.2g}, mean of layers"
+        f"{len(settled)} of {len(arrived)} layers come within {SETTLED:.0%} of their state at loop "
+        f"{last} in the first half of the run and stay{first}; relative distance after {at} loops "
+        f"{distance[at - 1].mean():.2g}, mean of layers"
     )
 
 
@@ -179,11 +179,10 @@ def _alike(found: Collected) -> str:
     shared = []
     for name in ("concentration", "sink_rate", "mixing"):
         table = found.stage(name, found.trained)
-        pairs = [_correlation(a, b) for a, b in zip(table[:-1], table[1:], strict=True)]
-        shared.append(torch.tensor(pairs).mean())
+        shared.append(_correlation(table[:-1], table[1:]))
     return (
         "profile along the layers against the loop before, correlations (ColSum, sinks, mixing): "
-        + ", ".join(f"{one:.2f}" for one in shared)
+        + ", ".join(shared)
     )
 
 
@@ -242,12 +241,18 @@ def _halves(found: Collected) -> str:
     told = []
     for name, what in (("concentration", "ColSum"), ("sink_rate", "sinks"), ("mixing", "mixing")):
         first, second = (half.double().mean(1) for half in found.halves(name))
-        told.append(f"{what} {_correlation(first, second):.2f}")
+        told.append(f"{what} {_correlation(first, second)}")
     return f"first half of a pass against the second, correlations: {', '.join(told)}"
 
 
-def _correlation(one: torch.Tensor, other: torch.Tensor) -> float:
-    return torch.corrcoef(torch.stack((one.double(), other.double())))[0, 1].item()
+def _correlation(one: torch.Tensor, other: torch.Tensor) -> str:
+    """Pearson's, of profiles [..., layer], a mean over those that vary; "-" where none does."""
+    one, other = (x.double() - x.double().mean(-1, keepdim=True) for x in (one, other))
+    size = one.norm(dim=-1) * other.norm(dim=-1)
+    varies = size > 0
+    if not varies.any():
+        return "-"
+    return f"{((one * other).sum(-1)[varies] / size[varies]).mean():.2f}"
 
 
 _OURS = {

@@ -24,6 +24,7 @@ STAGE_NAMES = {
     "mixing": "mixing score, nats",
     "entropy": "residual entropy, nats",
 }
+FAR = 20  # times its smallest number, from which a quantity has a logarithmic scale
 NORM_NAMES = {"norm": "mean length", "peak": "longest over median"}
 
 
@@ -86,11 +87,10 @@ def _cycle(found: Collected) -> dict[str, Picture]:
 def _labels(found: Collected) -> dict[str, Picture]:
     counts = found.label_counts.double()  # [prompt, layer, label]
     shares = counts / counts.sum(-1, keepdim=True)
-    panels = {
-        f"{kind.name.lower().replace('_', ' ')}, share of tokens": {"": shares[..., kind].T}
-        for kind in Limit
+    named = {kind.name.lower().replace("_", " "): kind for kind in Limit}
+    return {
+        "": across_layers({"share of tokens": {n: shares[..., k].T for n, k in named.items()}}, 1)
     }
-    return {"": across_layers(panels, first=1)}
 
 
 def _stages(found: Collected) -> dict[str, Picture]:
@@ -104,7 +104,7 @@ def _norms(found: Collected) -> dict[str, Picture]:
 def _grouped(found: Collected, names: dict[str, str]) -> Picture:
     panels = {told: found.stage(name, found.trained) for name, told in names.items()}
     outside = {told: found.outside(name) for name, told in names.items()}
-    return groupings(panels, outside)
+    return groupings(panels, outside, log=_wide(panels))
 
 
 def _ablation(found: Collected) -> dict[str, Picture]:
@@ -114,13 +114,15 @@ def _ablation(found: Collected) -> dict[str, Picture]:
         told: {run: found.realized(name, kind) for run, kind in runs.items()}
         for name, told in names.items()
     }
-    return {"": across_layers(panels, first=1, log=(names["peak"], names["norm"]))}
+    wide = _wide({told: torch.cat(list(both.values()), 1) for told, both in panels.items()})
+    return {"": across_layers(panels, first=1, log=wide)}
 
 
 def _beyond(found: Collected) -> dict[str, Picture]:
     rows = [loop - 1 for loop in found.shown]
     panels = {told: found.stage(name)[rows] for name, told in (STAGE_NAMES | NORM_NAMES).items()}
-    pictures = {"": groupings(panels, by=("recurrence", "layer"), loops=found.shown)}
+    by = ("recurrence", "layer")
+    pictures = {"": groupings(panels, by=by, loops=found.shown, log=_wide(panels))}
     loss = found.mean("loss")
     if loss.isfinite().any():
         curve = {"": {"mean over prompts": (found.shown, loss)}}
@@ -163,6 +165,12 @@ def where(found: Collected) -> str:
     'prelude layer 2'
     """
     return f"{found.source.part} layer {found.source.layer + 1}"
+
+
+def _wide(panels: dict[str, Tensor]) -> list[str]:
+    """Quantities whose numbers are all above zero and far apart: their scale is logarithmic."""
+    seen = {told: table[table.isfinite()] for told, table in panels.items()}
+    return [told for told, x in seen.items() if len(x) and 0 < FAR * x.min() < x.max()]
 
 
 def _floor(found: Collected) -> str:

@@ -75,7 +75,8 @@ def prepared(model: LoopedTransformer, tokens: Tensor, tap=None) -> Ready:
 def says_next_tokens(model: LoopedTransformer) -> bool:
     """Whether its answers are next tokens, whose loss can be taken."""
     config = model.config
-    return config.fields == 1 and config.answers == config.vocab and config.attention == "causal"
+    words = config.fields == 1 and config.answers == config.vocab and not config.masked_lm
+    return words and config.attention == "causal"
 
 
 @torch.inference_mode()
@@ -204,9 +205,14 @@ class _Run:
         keep = KeepStates(self.model, self.ready.x)
         last = range(self.loops - 1, self.loops)
         patterns = KeepPatterns(self.model, self.count, last)
-        tap, z = in_turn(keep, self._patterns([patterns])), self.ready.start
-        for loop in range(self.loops):
-            z = self.model.step(z, self.ready, loop=loop, tap=tap if loop in last else None)
+        watch = in_turn(keep, self._patterns([patterns]))
+
+        def tap(site, value):
+            if site.loop in last:
+                watch(site, value)
+
+        for _ in self.model.passes(self.ready, self.loops, tap=tap):
+            pass
         return keep.states, patterns.patterns[0]
 
     def _second_run(self, tap) -> Tensor:

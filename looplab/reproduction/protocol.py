@@ -87,8 +87,8 @@ def left_out(name: str, config: LoopedConfig, protocol: Protocol) -> str | None:
         return f"labels need {LEAST_LOOPS} loops or more, and this report has {protocol.loops}"
     if name == "beyond" and protocol.loops <= config.loops:
         return f"no more than the {config.loops} loops of the model's config are run"
-    if name == "neurons" and config.answers != config.vocab:
-        return "this model's answers are not words of its vocabulary"
+    if name == "neurons" and (config.answers != config.vocab or config.masked_lm):
+        return "this model's head does not turn its states into words of its vocabulary"
     if name == "halves" and (config.core < LEAST_HALVED or config.core % 2):
         return (
             f"a pass of {config.core} layers: this is about Ouro 2.6B, whose 48 were made from 24; "

@@ -9,10 +9,11 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 
 from looplab.basics.writing import in_one_stroke, write_text
-from looplab.plots import Picture
+from looplab.plots import SHARP, Picture
 from looplab.reproduction.claims import Claim
 from looplab.reproduction.protocol import FIGURES
 
@@ -143,12 +144,13 @@ def _page(report: Report, images: dict[str, bytes]) -> str:
     for name, picture in report.figures.items():
         figure = next(one for one in FIGURES if name == one or name.startswith(f"{one}-"))
         claim, what = FIGURES[figure]
+        if name == figure:
+            parts.append(f'<h2 id="{name}">{claim}: {html.escape(what)}</h2>')
         image = base64.b64encode(images[name]).decode()
+        width = Image.open(io.BytesIO(images[name])).width // SHARP
         alt = html.escape(picture.alt, quote=True)
-        parts.append(
-            f'<h2 id="{name}">{claim}: {html.escape(what)}</h2><figure>'
-            f'<img alt="{alt}" src="data:image/png;base64,{image}"></figure>'
-        )
+        source = f"data:image/png;base64,{image}"
+        parts.append(f'<figure><img alt="{alt}" width="{width}" src="{source}"></figure>')
     parts.append("<h2>How it was made</h2><table><tbody>")
     parts += [
         f"<tr><th>{html.escape(name)}</th><td>{_told(value)}</td></tr>"
