@@ -10,6 +10,10 @@ from looplab_nbval.quick import start_quickly
 # name -> (module with main(arguments) -> exit status, what it does)
 COMMANDS = {
     "build": ("looplab.course.build", "make the chapters' notebooks from their sources"),
+    "compare": (
+        "looplab.comparing.command",
+        "settling, multipliers, stages and exits of several models, side by side",
+    ),
     "site": (
         "looplab.course.site.command",
         "make the course a web site whose sliders need no kernel",

@@ -16,7 +16,8 @@ from matplotlib.image import imread
 from looplab import measure, plots
 
 ROOMS = tuple(
-    f"looplab.plots.{name}" for name in ("figures", "layers", "phases", "spectra", "words")
+    f"looplab.plots.{name}"
+    for name in ("figures", "layers", "phases", "side_by_side", "spectra", "words")
 )
 RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
 STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
@@ -148,6 +149,27 @@ FIGURES = {
         [
             "A text: 5 tokens, loop: mean 3.6, least 1, most 6.",
             "Largest: “s” of “loops” 6, “turn” of “turn.” 6, “.” of “turn.” 3.",
+        ],
+    ),
+    "comparison": (
+        lambda: plots.comparison(
+            {
+                name: {
+                    "steps": [0.5, last],
+                    "answered": [0.25, 0.5, 1.0],
+                    "leaves": 2.5,
+                    "rate": 0.5,
+                    "multiplier": 0.75,
+                    "concentration": [[0.125, 0.25], [0.25, 0.25], [0.5, 0.5]],
+                }
+                for name, last in (("hero", 0.1), ("twin", 0.0))
+            }
+        ),
+        [
+            "2 models over 3 loops",
+            "hero: last step 0.1 of the state, 25% of the answers are the last ones after loop 1",
+            "twin: last step 0 of the state",
+            "steps shrink by 0.50, largest multiplier 0.75, ColSum 0.19 to 0.50",
         ],
     ),
     "phase_diagram": (
