@@ -17,13 +17,14 @@ FAMILIES = (
     "huginn-a",
     "hyperloop-a",
     "ifm-linear-a",
+    "nanbeige-a",
     "ouro-a",
     "retrofit-llama-a",
     "retrofit-olmo-a",
 )
 
 # Compared with official numbers besides; what is true of a family's files is asked of one fixture
-MORE = ("ifm-diagonal-a", "ifm-orthoinj-a", "ifm-parcae-a", "parcae-a")
+MORE = ("ifm-diagonal-a", "ifm-orthoinj-a", "ifm-parcae-a", "nanbeige-skip-a", "parcae-a")
 
 # Compared in tests of their own, because their runs are not like the others'
 ALONE = ("albert-a", "attractor-a")

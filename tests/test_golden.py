@@ -18,10 +18,11 @@ def golden(request):
     return golden_models.load(request.param)
 
 
-INJECTED = ("huginn-a", "ifm-linear-a", "retrofit-llama-a", "retrofit-olmo-a")
+INJECTED = ("huginn-a", "ifm-linear-a", "retrofit-llama-a", "retrofit-olmo-a", "parcae-a")
+INJECTED += ("ifm-diagonal-a", "ifm-orthoinj-a", "ifm-parcae-a")
 
 
-@pytest.fixture(scope="module", params=[*INJECTED, *golden_models.MORE])
+@pytest.fixture(scope="module", params=INJECTED)
 def injected(request):
     return golden_models.load(request.param)
 

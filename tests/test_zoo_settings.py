@@ -137,6 +137,9 @@ REFUSED = [
     ("ouro-a", {"early_exit_step": 2}, "early_exit_step=2"),
     ("ouro-a", {"layer_types": ["sliding_attention"] * 4}, "layer_types with 'sliding_attention'"),
     ("ouro-a", {"architectures": ["LoopedOuro"]}, "another class"),
+    ("nanbeige-a", {"enable_double_loop_split": True}, "enable_double_loop_split=True"),
+    ("nanbeige-a", {"emb_neighbor_num": 4}, "emb_neighbor_num=4"),
+    ("nanbeige-a", {"loop_loss_weights": ["a"]}, "loop_loss_weights=['a']"),
     ("TinyLlama", {"sliding_window": 8}, "sliding_window=8"),
     ("TinyLlama", {"num_loops": 4, "auto_map": {"AutoModelForCausalLM": "m.M"}}, "num_loops=4"),
     ("TinyLlama", {"auto_map": {"AutoModelForCausalLM": "m.M"}}, "code of its own"),
@@ -162,6 +165,12 @@ def test_settings_that_would_be_another_model(name, values, told, tmp_path):
     with pytest.raises(ValueError) as error:
         zoo.load(tmp_path / name)
     assert told in str(error.value) and "config.json" in str(error.value)
+
+
+def test_nanbeiges_loss_weights_say_how_often_it_loops(tmp_path):
+    folder = shutil.copytree(golden_models.GOLDEN / "nanbeige-a", tmp_path / "more")
+    say(folder, loop_loss_weights=[0.1, 0.2, 0.3])  # as its code has it, whatever num_loops says
+    assert zoo.load(folder).config.loops == 4
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     """Write config.json and model.safetensors into a new folder; returns it.
 
     `form` is "huginn", "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say), "llama",
-    "ifm", or "looplab", our own, which has a place for every model: one that `loopify` made, say.
+    "ifm", "nanbeige", or "looplab", our own, which has a place for every model, such as one that
+    `loopify` made.
     Loading the folder gives the same config and weights. A tokenizer is not written: copy its files
     from the model that this one was made of.
 
