@@ -27,7 +27,7 @@ FAMILIES = (
 MORE = ("ifm-diagonal-a", "ifm-orthoinj-a", "ifm-parcae-a", "nanbeige-skip-a", "parcae-a")
 
 # Compared in tests of their own, because their runs are not like the others'
-ALONE = ("albert-a", "attractor-a")
+ALONE = ("albert-a", "attractor-a", "hrm-text-a")
 FILES = (*FAMILIES, *ALONE)  # what is true of any family's files
 
 

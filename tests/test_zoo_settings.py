@@ -19,6 +19,7 @@ FAMILIES = (*golden_models.FILES, "TinyLlama", "Llama-3.2", "OLMo-2", "Parcae", 
 # Read where another key is not there, or by one of the forms of a family
 SILENT = {("retrofit-llama-a", "rope_base"), ("retrofit-olmo-a", "rope_base")}
 SILENT |= {("attractor-a", "vocab_size"), ("attractor-a", "layer_scale_init")}
+SILENT |= {("hrm-text-a", "num_hidden_layers")}
 SILENT |= {("Parcae", "vocab_size"), ("Parcae", "mean_backprop_depth"), ("huginn-a", "rope_theta")}
 INSIDE = {"embedding", "out_proj"}  # how training began
 

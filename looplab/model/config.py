@@ -108,6 +108,11 @@ class LoopedConfig:
     solver_memory: int = 5  # passes that Anderson's method mixes
     solver_share: float = 1.0  # of their ends in the mixture, the rest is of their beginnings
 
+    # What a loop of two levels has besides (looplab.model.two_level; HRM-Text)
+    low_cycles: int = 0  # runs of a low stack for one of the high one; core counts every run
+    attn_gate: bool = False  # each channel of a head's answer is opened by the layer's input
+    prefix_lm: bool = False  # tokens of type 1 see each other both ways
+
     # What an encoder has besides (looplab.model.encoder; ALBERT)
     bias: bool = False  # of every matrix inside a layer
     embed_width: int | None = None  # of the embedding, behind which a matrix leads to width
@@ -115,8 +120,9 @@ class LoopedConfig:
     types: int = 0  # kinds of token, such as first and second sentence, each with an embedding
     masked_lm: bool = False  # logits are of the token itself, hidden or not, and not of the next
 
-    # Hyper-connections (looplab.model.streams): above 1, the state has that many streams
-    streams: int = 1
+    # Hyper-connections (looplab.model.streams) between that many streams of state; 0: none, and the
+    # ordinary residual stream
+    streams: int = 0
     stream_unit: StreamUnit = "pass"  # around a pass (Hyperloop) or each branch of it (mHC)
     stream_carry: StreamCarry = "diagonal"  # H_res: a gate for each stream, all kept, or mixed
     stream_maps: StreamMapsOf = "loop"  # gates of each loop's own, or one set for all loops
@@ -127,9 +133,9 @@ class LoopedConfig:
             value = getattr(self, name)
             if value not in choice:
                 raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
-        for name in ("vocab", "width", "core", "loops", "fields", "heads", "streams"):
+        for name in ("vocab", "width", "core", "loops", "fields", "heads"):
             self._keep_whole(name, 1)
-        for name in ("prelude", "coda", "types"):
+        for name in ("prelude", "coda", "streams", "types", "low_cycles"):
             self._keep_whole(name, 0)
         sizes = ("classes", "kv_heads", "head_dim", "mlp_width", "window", "places", "embed_width")
         for name in sizes:
@@ -190,10 +196,11 @@ class LoopedConfig:
 
         self._check_encoder()
         self._check_attractor()
-        if self.streams > 1:
+        self._check_levels()
+        if self.streams:
             self._check_streams()
         elif self.loop_embed:
-            raise ValueError("loop_embed=True with streams=1: it is a part of hyper-connections")
+            raise ValueError("loop_embed=True with streams=0: it is a part of hyper-connections")
 
     def _check_attractor(self):
         self._keep_whole("solver_memory", 2)
@@ -211,11 +218,35 @@ class LoopedConfig:
                 f"solver={self.solver!r} with tied=False: an unrolled twin has no one map whose "
                 "fixed point could be solved for, so choose solver='plain'"
             )
-        if self.streams > 1 and (self.minus_state or self.branch_gain is not None):
+        if self.streams and (self.minus_state or self.branch_gain is not None):
             raise ValueError(
                 f"streams={self.streams} with minus_state={self.minus_state}, "
-                f"branch_gain={self.branch_gain}: choose streams=1"
+                f"branch_gain={self.branch_gain}: choose streams=0"
             )
+
+    def _check_levels(self):
+        if self.prefix_lm and (self.attention != "causal" or self.types):
+            raise ValueError(
+                f"prefix_lm=True with attention={self.attention!r}, types={self.types}: token "
+                "types mark the prefix of a text that is causal behind it, and nothing else"
+            )
+        if not self.low_cycles:
+            return
+        if self.core % (self.low_cycles + 1):
+            raise ValueError(
+                f"core={self.core} with low_cycles={self.low_cycles}: a pass runs a low stack "
+                f"{self.low_cycles} times and a high one once, so choose a multiple of "
+                f"{self.low_cycles + 1}"
+            )
+        usual = {"injection": "none", "start": "input", "streams": 0, "stride": 1.0}
+        usual |= {"minus_state": False, "branch_gain": None, "value_layers": (), "norm": "pre"}
+        usual |= {"exit_gate": False, "solver": "plain"}
+        for name, value in usual.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"low_cycles={self.low_cycles} with {name}={getattr(self, name)!r}: a loop of "
+                    f"two levels has {name}={value!r}"
+                )
 
     def _check_encoder(self):
         if (self.position == "learned") != (self.places is not None):
@@ -243,7 +274,7 @@ class LoopedConfig:
         if self.exit_gate or self.placement.loop_end:
             raise ValueError(
                 f"streams={self.streams} with exit_gate={self.exit_gate}, norm={self.norm!r}: a "
-                "gate or a norm at the end of a loop reads one stream, so choose streams=1 or "
+                "gate or a norm at the end of a loop reads one stream, so choose streams=0 or "
                 "norm='pre' without a gate"
             )
         if self.stream_unit == "branch" and (self.placement.on_sum or self.loop_embed):
@@ -264,8 +295,9 @@ class LoopedConfig:
     @property
     def ends_at_layer(self) -> bool:
         """Whether a loop ends in the very state that its last layer leaves."""
-        hyper = self.streams > 1 and self.stream_unit == "pass"
-        return not self.placement.loop_end and not self.needs_begin and not hyper
+        hyper = self.streams > 0 and self.stream_unit == "pass"
+        plain = not self.placement.loop_end and not self.needs_begin
+        return plain and not hyper and not self.low_cycles
 
     @property
     def needs_begin(self) -> bool:
@@ -274,8 +306,8 @@ class LoopedConfig:
 
     @property
     def state_width(self) -> int:
-        """Numbers in one token's state: all its streams."""
-        return self.streams * self.width
+        """Numbers in one token's state: all its streams, or both its levels."""
+        return max(1, self.streams) * self.width * (2 if self.low_cycles else 1)
 
     @property
     def layer_width(self) -> int:
@@ -286,6 +318,11 @@ class LoopedConfig:
     def stream_sets(self) -> int:
         """Sets of maps of each hyper-connection; in an unrolled twin every loop has its own."""
         return self.loops if self.tied and self.stream_maps == "loop" else 1
+
+    @property
+    def stack(self) -> int:
+        """Layers of each of the two stacks, or of the only one."""
+        return self.core // (self.low_cycles + 1)
 
     @property
     def rotary(self) -> bool:

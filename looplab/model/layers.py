@@ -87,6 +87,17 @@ def hide(context: Context, shown: Tensor) -> Context:
     return context._replace(mask=sees & shown[:, None, None] | itself, causal=False)
 
 
+def open_prefix(context: Context, prefix: Tensor) -> Context:
+    """The context in which the tokens of `prefix` [batch, token] see each other both ways."""
+    tokens = prefix.shape[1]
+    sees = context.mask
+    if sees is None:
+        sees = torch.ones(tokens, tokens, dtype=torch.bool, device=prefix.device).tril()
+    return context._replace(
+        mask=sees | prefix[:, None, None] & prefix[:, None, :, None], causal=False
+    )
+
+
 @lru_cache(maxsize=16)
 def rotary_table(tokens: int, head_dim: int, theta: float, scaling, device: str, dtype):
     """cos and sin of `position * theta^(-2i / head_dim)`, each [token, head_dim / 2]."""
@@ -159,6 +170,9 @@ class Attention(nn.Module):
         self.sizes = (queries, keys, keys)
         self.qkv = nn.Linear(config.width, queries + 2 * keys, bias=config.bias)
         self.out = nn.Linear(queries, config.width, bias=config.bias)
+        self.gate = None
+        if config.attn_gate:
+            self.gate = nn.Linear(config.width, queries, bias=config.bias)
         if config.qk_bias:
             self.q_bias = nn.Parameter(torch.zeros(queries))
             self.k_bias = nn.Parameter(torch.zeros(keys))
@@ -211,7 +225,10 @@ class Attention(nn.Module):
                 enable_gqa=k.shape[1] < self.heads,
             )
         # [batch, head, token, head_dim] -> [batch, token, head * head_dim]
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        mixed = mixed.transpose(1, 2).flatten(2)
+        if self.gate is not None:
+            mixed = mixed * self.gate(x).sigmoid()
+        return self.out(mixed)
 
     def _token_values(self, x: Tensor, tokens: Tensor) -> Tensor:
         """What the tokens add to the values, [batch, head, token, head_dim]; a gate, 0 to 2, for

@@ -14,11 +14,20 @@ from looplab.model.core import Core
 from looplab.model.encoder import Entrance, MaskedHead
 from looplab.model.given import as_mask, as_tokens, as_types, from_text, given_types, is_text
 from looplab.model.hashed import example_terms, hashed_normal
-from looplab.model.layers import Context, Layer, Visit, hide, make_context, make_layers
+from looplab.model.layers import (
+    Context,
+    Layer,
+    Visit,
+    hide,
+    make_context,
+    make_layers,
+    open_prefix,
+)
 from looplab.model.loop import Loop, Ready, StateMap
 from looplab.model.norms import make_norm
 from looplab.model.streams import HyperConnection, merge
 from looplab.model.tap import Site, Tap, show
+from looplab.model.two_level import TwoLevelCore
 
 
 class LoopedTransformer(Loop):
@@ -47,12 +56,14 @@ class LoopedTransformer(Loop):
         if config.input_norm:
             self.input_norm = make_norm(config.norm_kind, config.width, config.norm_eps)
         copies = 1 if config.tied else config.loops
-        self.cores = nn.ModuleList(Core(config) for _ in range(copies))
+        kind = TwoLevelCore if config.low_cycles else Core
+        self.cores = nn.ModuleList(kind(config) for _ in range(copies))
         if config.state_out:
             self.state_out = nn.Linear(config.width, config.width, bias=False)
         self.coda = make_layers(config, config.prelude + config.core, config.coda)
         # A loop that ends in a norm with weights needs another one only behind a coda.
         ends_normed = config.placement.loop_end and not config.placement.bare_end
+        ends_normed = ends_normed or config.low_cycles > 0
         needs_norm = not ends_normed or config.coda > 0
         self.norm = nn.Identity()
         if config.masked_lm:
@@ -128,7 +139,7 @@ class LoopedTransformer(Loop):
         types = self._read_types(types, tokens)
         if mask is not None and cache is not None:
             raise ValueError("a cache knows the padding of all that is in it: give it Cache(mask=)")
-        context = self.context(tokens.shape[1], tokens, cache, rows, mask)
+        context = self.context(tokens.shape[1], tokens, cache, rows, mask, types)
         first = 0 if cache is None else cache.length
         x = self._encode(tokens, context, tap, types, first)
         x = show(tap, Site(None, None, "input"), x)
@@ -202,6 +213,8 @@ class LoopedTransformer(Loop):
         """
         if self.config.streams > 1:
             x = x.repeat(*[1] * (x.dim() - 1), self.config.streams)  # stream after stream
+        if self.config.low_cycles:
+            return self.cores[0].begin(x)
         if self.config.start == "input":
             return x
         if self.config.start == "hashed":
@@ -227,10 +240,11 @@ class LoopedTransformer(Loop):
         """
         if not self.config.tied:
             raise ValueError("this unrolled twin has another core at every loop: call step(loop=)")
-        if self.config.needs_begin:
+        if self.config.needs_begin or self.config.low_cycles:
             raise ValueError(
-                f"stride={self.config.stride}, minus_state={self.config.minus_state}: a pass whose "
-                "end depends on its beginning has no such parts"
+                f"stride={self.config.stride}, minus_state={self.config.minus_state}, "
+                f"low_cycles={self.config.low_cycles}: a pass whose end depends on its beginning, "
+                "or that runs a loop inside, has no such parts"
             )
         self._check_parts("core_parts")
         core = self.cores[0]
@@ -296,6 +310,8 @@ class LoopedTransformer(Loop):
 
     def _answer(self, z: Tensor, context: Context, tap: Tap | None = None) -> Tensor:
         z = merge(z, self.config.streams)
+        if self.config.low_cycles:
+            z = z[..., : self.config.width]  # the high level
         if self.coda and self.config.placement.before_coda:
             z = self.norm(z)
         if self.state_out is not None:
@@ -315,11 +331,13 @@ class LoopedTransformer(Loop):
         cache: Cache | None = None,
         rows: Tensor | None = None,
         mask: Tensor | None = None,
+        types: Tensor | None = None,
     ) -> Context:
         """What the layers share on sequences of `length` tokens; `tokens` for value embeddings.
 
         With a `cache` they stand behind the tokens in it, `rows` [row] of it or all. `mask`
-        [batch, token] is False at tokens that no other may look at.
+        [batch, token] is False at tokens that no other may look at; `types` [batch, token] mark the
+        prefix of a prefix_lm, which has to come at once: ValueError behind other tokens.
         """
         if self.config.value_layers and tokens is None:
             raise ValueError(
@@ -329,10 +347,17 @@ class LoopedTransformer(Loop):
         if cache is None:
             weight = self.head.weight
             context = make_context(self.config, length, weight.device, weight.dtype)
-            if mask is not None:
-                context = hide(context, mask)
         else:
             context = cache.place(len(tokens), length, rows)
+        if self.config.prefix_lm and types is not None:
+            if cache is not None and cache.length:
+                raise ValueError(
+                    f"types mark a prefix behind {cache.length} tokens in the cache: a prefix has "
+                    "to come at once, as the first tokens"
+                )
+            context = open_prefix(context, types == 1)
+        if mask is not None:
+            context = hide(context, mask)
         return context._replace(tokens=tokens) if self.config.value_layers else context
 
     def _repeated(self, tokens: Tensor | None, x: Tensor) -> Tensor | None:
@@ -360,7 +385,8 @@ class LoopedTransformer(Loop):
         return ids, as_mask(mask, tokens, tuple(ids.shape[:2]), ids.device)
 
     def _read_types(self, types: object, tokens: Tensor) -> Tensor | None:
-        return as_types(types, self.config.types, tuple(tokens.shape[:2]), tokens.device)
+        kinds = 2 if self.config.prefix_lm else self.config.types
+        return as_types(types, kinds, tuple(tokens.shape[:2]), tokens.device)
 
     def check_tokens(self, tokens: Tensor):
         """Raise ValueError, naming value and remedy, for tokens that this model cannot read."""
@@ -405,11 +431,12 @@ class LoopedTransformer(Loop):
             )
         if not self.config.tied:
             raise ValueError("a rotated pass needs tied weights: this model is an unrolled twin")
-        if self.config.needs_begin:
+        if self.config.needs_begin or self.config.low_cycles:
             raise ValueError(
                 f"first_layer={first_layer} with stride={self.config.stride}, "
-                f"minus_state={self.config.minus_state}: a damped pass cannot be rotated, nor one "
-                "that takes its beginning away"
+                f"minus_state={self.config.minus_state}, low_cycles={self.config.low_cycles}: a "
+                "damped pass cannot be rotated, nor one that takes its beginning away or runs a "
+                "loop inside"
             )
         self._check_parts(f"first_layer={first_layer}")
 
@@ -422,6 +449,10 @@ class LoopedTransformer(Loop):
             )
 
     def _check_state(self, state: Tensor, x: Tensor) -> Tensor:
+        if (
+            self.config.low_cycles and state.shape == x.shape
+        ):  # the low level's; x is the high one's
+            return torch.cat((x, state.to(x)), dim=-1)
         expected = (*x.shape[:-1], self.config.state_width)
         if tuple(state.shape) != expected:
             raise ValueError(

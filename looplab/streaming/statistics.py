@@ -89,6 +89,7 @@ class AttentionStatistics:
         self.block = block_rows(tokens, x.device)
         self.scale = config.head_width**-0.5
         self.hidden = hidden_keys(ready.context, tokens, x.device, kind)
+        self.sequence = torch.arange(rows, device=x.device) // config.heads  # [batch * head]
         self.query = None
 
     def __call__(self, site: Site, value: Tensor) -> None:
@@ -105,7 +106,8 @@ class AttentionStatistics:
         for first in range(0, len(queries), self.block):
             rows = slice(first, first + self.block)
             q, k = queries[rows].to(before.dtype), keys[rows].to(before.dtype)
-            scores = torch.baddbmm(self.hidden, q, k.mT, alpha=self.scale)
+            hidden = self.hidden if self.hidden.dim() == 2 else self.hidden[self.sequence[rows]]
+            scores = torch.baddbmm(hidden, q, k.mT, alpha=self.scale)
             pattern = scores.softmax(-1)
             del scores  # or three blocks would be held at once
             share = column_share(pattern)
@@ -123,7 +125,8 @@ class AttentionStatistics:
 
 
 def hidden_keys(context: Context, tokens: int, device, dtype) -> Tensor:
-    """What is added to scores: -inf where a query may not look, [token, token].
+    """What is added to scores: -inf where a query may not look, [token, token] or, where sequences
+    differ, [batch, token, token].
 
     >>> hidden_keys(Context(None, None, causal=True), 2, "cpu", torch.float32)
     tensor([[0., -inf],
@@ -132,5 +135,7 @@ def hidden_keys(context: Context, tokens: int, device, dtype) -> Tensor:
     mask = context.mask
     if context.causal:
         mask = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
-    hidden = torch.zeros(tokens, tokens, dtype=dtype, device=device)
-    return hidden if mask is None else hidden.masked_fill_(~mask, float("-inf"))
+    if mask is None:
+        return torch.zeros(tokens, tokens, dtype=dtype, device=device)
+    mask = mask[:, 0] if mask.dim() == 4 else mask
+    return torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask, float("-inf"))

@@ -149,6 +149,34 @@ def decoder_settings(config: ConfigFile) -> dict:
     }
 
 
+# transformers' names of activations -> ours; several of them are one formula
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+
+
+def activation(config: ConfigFile) -> str:
+    """Our name of what `hidden_act` says; ValueError for one that looplab does not have."""
+    said = config["hidden_act"]
+    if said not in _ACTIVATIONS:
+        raise ValueError(
+            f"{config.path} says hidden_act={said!r}: looplab has this family only with "
+            f"{', '.join(_ACTIVATIONS)}"
+        )
+    return _ACTIVATIONS[said]
+
+
+def describe_activation(config: LoopedConfig) -> str:
+    """What `activation` reads; our own name where transformers has none."""
+    names = {ours: theirs for theirs, ours in reversed(_ACTIVATIONS.items())}
+    return names.get(config.activation, config.activation)
+
+
 def describe_rope(config: LoopedConfig) -> dict:
     """What `rope` reads, in the older pair of keys."""
     said = {"rope_theta": config.rope_theta, "rope_scaling": None}

@@ -135,14 +135,16 @@ def no_constants(folder: Folder, model: LoopedTransformer) -> Check:
     """Whether every tensor of a folder, loaded as `model`, holds different numbers.
 
     A download that was filled up with zeros looks like that, and passes every check of consistency.
-    Vectors of ones and biases of zeros, where training starts, and single numbers are let pass.
+    Vectors of ones, biases and first states of zeros, where training starts, and single numbers are
+    let pass.
     """
     weights, found = model.state_dict(), []
     for ours, parts in folder.known.tensors.items():
         sizes = [part.ours[0] for part in parts]
         for part, piece in zip(parts, weights[ours].split(sizes), strict=True):
             first = piece.flatten()[0].item()
-            untrained = len(part.shape) == 1 and first == 1 or "bias" in part.name and first == 0
+            zero = "bias" in part.name or "init" in part.name
+            untrained = len(part.shape) == 1 and first == 1 or zero and first == 0
             if piece.numel() > 1 and not untrained and bool((piece == first).all()):
                 found.append(f"{part.name} is {first:g} everywhere")
     told = f"none of {len(folder.known.parts)}"
@@ -228,6 +230,8 @@ def describe(model: LoopedTransformer) -> str:
     family = "Parcae" if config.state_out else config.placement.family
     if config.minus_state:
         family = "attractor"
+    elif config.low_cycles:
+        family = "HRM-Text"
     elif config.start == "hashed":
         family = "IFM LoopedLM"
     elif config.injection == "concat" and family != "Huginn":

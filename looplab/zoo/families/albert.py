@@ -15,7 +15,7 @@ from looplab.model import LoopedConfig
 from looplab.zoo.family import Family, Form
 from looplab.zoo.files import ConfigFile, Stored
 from looplab.zoo.keys import Keys, own_code
-from looplab.zoo.translation import Part, Translation, ends
+from looplab.zoo.translation import Part, Translation, activation, describe_activation, ends
 
 _EMBEDDINGS = "albert.embeddings."
 _ENDS = (f"{_EMBEDDINGS}word_embeddings.weight", "predictions.decoder.weight")
@@ -27,9 +27,6 @@ _UNUSED = (
     "sop_classifier.classifier.weight",
     "sop_classifier.classifier.bias",
 )
-# Their names of activations -> ours; two of them are one formula
-_ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
-_ACTIVATIONS |= {"relu": "relu", "silu": "silu", "swish": "silu"}
 
 
 def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
@@ -59,12 +56,6 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
 
 
 def _config(config: ConfigFile) -> LoopedConfig:
-    act = config["hidden_act"]
-    if act not in _ACTIVATIONS:
-        raise ValueError(
-            f"{config.path} says hidden_act={act!r}: looplab has this family only with "
-            f"{', '.join(_ACTIVATIONS)}"
-        )
     return LoopedConfig(
         vocab=config["vocab_size"],
         width=config["hidden_size"],
@@ -72,7 +63,7 @@ def _config(config: ConfigFile) -> LoopedConfig:
         loops=config["num_hidden_layers"],  # of all layers of the group, however many it has
         heads=config["num_attention_heads"],
         mlp_width=config["intermediate_size"],
-        activation=_ACTIVATIONS[act],
+        activation=activation(config),
         norm="post",
         norm_kind="layer",
         norm_eps=config["layer_norm_eps"],
@@ -112,13 +103,12 @@ def _pair(ours: str, theirs: str, *shape: int) -> dict[str, tuple[Part, ...]]:
 
 
 def _describe(config: LoopedConfig) -> dict:
-    names = {ours: theirs for theirs, ours in reversed(_ACTIVATIONS.items())}
     return {
         "architectures": ["AlbertForMaskedLM"],
         "attention_probs_dropout_prob": 0,
         "classifier_dropout_prob": 0.1,
         "embedding_size": config.table_width,
-        "hidden_act": names.get(config.activation, config.activation),
+        "hidden_act": describe_activation(config),
         "hidden_dropout_prob": 0,
         "hidden_size": config.width,
         "initializer_range": 0.02,
