@@ -48,7 +48,7 @@ class Trace:
 
         Without hyper-connections there is one stream.
         """
-        return self.loop_ends.unflatten(-1, (self.config.streams, -1))
+        return self.loop_ends.unflatten(-1, (max(1, self.config.streams), -1))
 
     @property
     def nbytes(self) -> int:

@@ -147,12 +147,12 @@ def test_layers_of_a_pass_with_streams_are_no_maps_of_the_state():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"streams": 0}, "streams=0"),
+        ({"streams": -1}, "streams=-1"),
         ({"streams": 2, "exit_gate": True}, "streams=2 with exit_gate=True"),
         ({"streams": 2, "norm": "branch_sandwich"}, "norm='branch_sandwich'"),
         ({"streams": 2, "stream_unit": "branch", "loop_embed": True}, "stream_unit='branch'"),
         ({"streams": 2, "stream_carry": "cayley"}, "stream_carry='cayley'.*sinkhorn"),
-        ({"loop_embed": True}, "loop_embed=True with streams=1"),
+        ({"loop_embed": True}, "loop_embed=True with streams=0"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, told):

@@ -240,7 +240,7 @@ class LoopedConfig:
             )
         usual = {"injection": "none", "start": "input", "streams": 0, "stride": 1.0}
         usual |= {"minus_state": False, "branch_gain": None, "value_layers": (), "norm": "pre"}
-        usual |= {"exit_gate": False, "solver": "plain"}
+        usual |= {"exit_gate": False, "solver": "plain", "stream_unit": "pass"}
         for name, value in usual.items():
             if getattr(self, name) != value:
                 raise ValueError(

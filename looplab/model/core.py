@@ -20,9 +20,9 @@ class Core(nn.Module):
             config.width, config.injection_bias, config.injection_eps
         )
         self.hyper, kind = None, Layer
-        if config.streams > 1 and config.stream_unit == "pass":
+        if config.streams and config.stream_unit == "pass":
             self.hyper = HyperConnection(config)
-        elif config.streams > 1:
+        elif config.streams:
             kind = StreamLayer
         elif config.branch_gain is not None:
             kind = GainLayer

@@ -1,9 +1,8 @@
 """Hyper-connections: a state of several streams, with gates that read from, write to and keep them.
 
-The state of a model with n streams is [batch, token, n * width], stream after stream; n = 1 is the
-ordinary residual stream. One connection stands around a whole pass (Hyperloop) or around every
-branch of the core's layers (mHC): it reads one input out of the streams, and writes one output back
-to all of them.
+The state of a model with n streams is [batch, token, n * width], stream after stream. One
+connection stands around a whole pass (Hyperloop) or around every branch of the core's layers (mHC):
+it reads one input out of the streams, and writes one output back to all of them.
 
 Sources: Hyperloop, arXiv 2604.21254, section 2, with the initial values of its authors' code; mHC,
 arXiv 2512.24880.
@@ -193,4 +192,4 @@ def merge(z: Tensor, streams: int) -> Tensor:
     >>> merge(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), streams=2)
     tensor([[2., 3.]])
     """
-    return z if streams == 1 else z.unflatten(-1, (streams, -1)).mean(-2)
+    return z if streams < 2 else z.unflatten(-1, (streams, -1)).mean(-2)

@@ -1,10 +1,10 @@
 """Hyperloop and its peers: loops with hyper-connections, as its authors' training code writes them.
 
 No checkpoint is released. A training run's folder has train_config.yaml, all arguments of the
-training, and NUMBER.tar or NUMBER_final.tar, of which the last is read, as tensors only. Norms' eps,
-the rotary base and the sizes of heads are not among the arguments: training has them fixed, and
-they can be said in a config.json with the fields of the code's Config, which then counts, beside
-the same tensors as model.safetensors.
+training, and NUMBER.tar or NUMBER_final.tar, of which the last is read, as tensors only. The norms'
+eps, the rotary base and the sizes of heads are not among the arguments: training has them
+fixed, and they can be said in a config.json with the fields of the code's Config, which then
+counts, beside the same tensors as model.safetensors.
 
 Official code has as many sets of gates as it was built with loops, and runs no more loops than
 that; here a loop beyond the last set uses the last.
@@ -54,14 +54,14 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
     ]
     for number, here in enumerate(places):
         tensors |= _layer(ours, here, f"transformer.h.{number}.")
-    if ours.streams > 1 and ours.stream_unit == "pass":
+    if ours.streams > 0 and ours.stream_unit == "pass":
         for loop in range(ours.loops):
             here = f"cores.0.hyper.maps.{loop}."
             tensors |= _maps(ours, here, "", f"_proj.{loop}.")
             if ours.loop_embed:
                 shape = (ours.loops, ours.width)
                 tensors[f"{here}embed"] = (Part("postmap_pos_embeds.weight", shape, loop),)
-    elif ours.streams > 1:
+    elif ours.streams > 0:
         for layer in range(ours.core):
             for branch in ("attn", "mlp"):
                 for loop in range(ours.loops):
@@ -75,9 +75,9 @@ def _config(config: ConfigFile) -> LoopedConfig:
     known = {_ARGUMENTS.get(key, key): value for key, value in config.values.items()}
     said = ConfigFile(config.path, {**_TRAINED_WITH, **known})
     first, last, layers = said["first_recur_layer"], said["last_recur_layer"], said["n_layer"]
-    streams = said["n_res_streams"] or 1
-    around_branches = bool(said.get("use_mhc")) and streams > 1
-    if streams > 1:
+    streams = said["n_res_streams"] or 0
+    around_branches = bool(said.get("use_mhc")) and streams > 0
+    if streams > 0:
         said.must_be("duplicate_init_res_proj", True)
         said.must_be("average_fin_res_proj", True)
         if not around_branches:
@@ -106,8 +106,8 @@ def _config(config: ConfigFile) -> LoopedConfig:
         rope_theta=float(said["rope_base"]),
         streams=streams,
         stream_unit="branch" if around_branches else "pass",
-        stream_carry=_CARRY[said["rs_mixing_strat"]] if streams > 1 else "diagonal",
-        loop_embed=streams > 1 and not around_branches and bool(said["add_postmap_pos_embeds"]),
+        stream_carry=_CARRY[said["rs_mixing_strat"]] if streams > 0 else "diagonal",
+        loop_embed=streams > 0 and not around_branches and bool(said["add_postmap_pos_embeds"]),
     )
 
 
@@ -176,7 +176,7 @@ def _describe(config: LoopedConfig) -> dict:
         "last_recur_layer": config.prelude + config.core - 1,
         "num_loops": config.loops,
         "looping_strategy": "cycle",
-        "n_res_streams": config.streams if config.streams > 1 else None,
+        "n_res_streams": config.streams or None,
         "mix_rs_every_l_layers": config.core,
         "rs_mixing_strat": carries[config.stream_carry],
         "premap_mixing_strat": "default",
@@ -185,7 +185,7 @@ def _describe(config: LoopedConfig) -> dict:
         "average_fin_res_proj": True,
         "add_premap_pos_embeds": False,
         "add_postmap_pos_embeds": config.loop_embed,
-        "use_mhc": config.streams > 1 and config.stream_unit == "branch",
+        "use_mhc": config.streams > 0 and config.stream_unit == "branch",
     }
 
 
