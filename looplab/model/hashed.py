@@ -24,8 +24,8 @@ def hashed_normal(places: Tensor, terms: Tensor, width: int, std: float) -> Tens
     the CPU, [batch, token, width].
 
     >>> state = hashed_normal(torch.arange(50)[None], example_terms([0, 1]), 64, std=0.125)
-    >>> state.shape, round(state.std().item(), 2)
-    (torch.Size([2, 50, 64]), 0.13)
+    >>> state.shape, 0.11 < state.std().item() < 0.14
+    (torch.Size([2, 50, 64]), True)
     """
     places = places.to("cpu", torch.float32)[..., None]
     terms = terms.to("cpu", torch.float32)[:, None, None]
