@@ -121,7 +121,7 @@ TOKENS = torch.arange(24).reshape(2, 12) * 13 % SIZES["vocab_size"]
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("kind", [KINDS.F32, KINDS.F16, KINDS.Q8_0, KINDS.Q4_1])
+@pytest.mark.parametrize("kind", [KINDS.F32, KINDS.F16, KINDS.BF16, KINDS.Q8_0, KINDS.Q4_1])
 def test_logits_are_those_of_transformers_own_reading(tmp_path, kind, tied):
     model = official(tied)
     path = write(tmp_path / "tiny.gguf", model, kind)
@@ -165,6 +165,29 @@ def test_a_tensor_that_is_too_much_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setitem(NAMES, "mlp.up_proj", "ffn_gate_inp")
     path = write(tmp_path / "tiny.gguf", official())
     with pytest.raises(ValueError, match=r"tensor blk\.0\.ffn_gate_inp\.weight"):
+        zoo.load(path)
+
+
+def test_slowed_positions_and_blocks_that_nobody_brings_back_are_named(tmp_path, monkeypatch):
+    model = official()
+    path = write(tmp_path / "tiny.GGUF", model)
+    assert zoo.load(path).config.notation == "(0, 2⊗1, 0)"
+    with pytest.raises(ValueError, match=r"no file .*none\.gguf"):
+        zoo.load(tmp_path / "none.gguf")
+    monkeypatch.setitem(NAMES, "rope_freqs", "rope_freqs")
+    plain = model.state_dict
+    monkeypatch.setattr(
+        model, "state_dict", lambda: {**plain(), "rope_freqs.weight": torch.ones(8)}
+    )
+    with pytest.raises(ValueError, match="rope_freqs.weight, Llama 3's slowed-down positions"):
+        zoo.load(write(tmp_path / "llama3.gguf", model))
+
+    def refuse(*_):
+        raise NotImplementedError
+
+    path = write(tmp_path / "odd.gguf", official(), KINDS.Q8_0)
+    monkeypatch.setattr(gguf, "dequantize", refuse)
+    with pytest.raises(ValueError, match=r"odd\.gguf has \S+ as Q8_0.*get the model in another"):
         zoo.load(path)
 
 

@@ -48,6 +48,8 @@ SETTINGS = {
 }
 # Further settings of a Llama-form file that say nothing new, or must say this.
 IMPLIED = {"rope.dimension_count", "attention.key_length", "attention.value_length"}
+# Llama 3 turns slow pairs slower still, which llama.cpp keeps as a table of factors.
+FACTORS = "rope_freqs.weight"
 _AGAIN = "get this file again"
 
 
@@ -63,6 +65,7 @@ def open_gguf(path: Path) -> tuple[ConfigFile, dict[str, Stored]]:
     with reading(path, "is damaged, cut short or no GGUF file", _AGAIN):
         said, found = read_header(path, lambda name: not name.startswith("tokenizer."))
     settings = _settings(path, said, found)
+    _check_kinds(path, found)
     stored = {
         _official(path, name): _stored(path, name, tensor, settings)
         for name, tensor in found.items()
@@ -106,9 +109,32 @@ def _settings(path: Path, said: dict, found: dict) -> dict:
     }
 
 
+def _check_kinds(path: Path, found: dict[str, Placed]) -> None:
+    """Refuse kinds of blocks that the package gguf cannot bring back, before a tensor is read."""
+    import numpy
+    from gguf import GGML_QUANT_SIZES, dequantize
+
+    for name, tensor in found.items():
+        if tensor.kind.name in ("F32", "F16"):
+            continue
+        block = numpy.zeros((1, GGML_QUANT_SIZES[tensor.kind][1]), numpy.uint8)
+        try:
+            dequantize(block, tensor.kind)
+        except NotImplementedError:
+            raise ValueError(
+                f"{path} has {name} as {tensor.kind.name}, which the package gguf does not bring "
+                "back to numbers: get the model in another kind, such as Q8_0 or F16"
+            ) from None
+
+
 def _official(path: Path, name: str) -> str:
     if name in ENDS:
         return ENDS[name]
+    if name == FACTORS:
+        raise ValueError(
+            f"{path} has {name}, Llama 3's slowed-down positions, which looplab reads only where "
+            "config.json says them: get this model as a folder with safetensors"
+        )
     part, _, rest = name.partition(".")
     number, _, what = rest.partition(".")
     ours = LAYER.get(what.removesuffix(".weight"))

@@ -33,8 +33,10 @@ def find(source: str | Path, revision: str | None = None) -> Path:
                 f"revision={revision!r} with the folder {folder}: only hub models have revisions"
             )
         return folder
-    if folder.suffix == ".gguf" and folder.is_file():
-        return folder
+    if folder.suffix.lower() == ".gguf":
+        if folder.is_file():
+            return folder
+        raise ValueError(f"no file {folder}: give the path of a GGUF file that is there")
     if folder.exists():
         raise ValueError(f"{folder} is a file: name the folder that holds it and config.json")
     if isinstance(source, Path) or not _HUB_ID.fullmatch(source):

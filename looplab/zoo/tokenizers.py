@@ -96,7 +96,7 @@ def load_tokenizer(folder: str | Path):
         # The tokenizer's own files decide: transformers does not know every family's config.json.
         config = PretrainedConfig()
         where = Path(folder)
-        if where.suffix == ".gguf" and where.is_file():
+        if where.suffix.lower() == ".gguf" and where.is_file():
             # transformers 4 puts a first token in front of a text, whatever the file says.
             said, _ = read_header(where, lambda name: name == FIRST)
             first = {} if said.get(FIRST, True) else {"add_bos_token": False}
