@@ -105,9 +105,11 @@ class Collected:
             spread[name] = value.double().std(0, correction=0)
 
         for name, value in self.values.items():
+            if not value.numel():  # such as the steps of a single loop
+                continue
             if name.rpartition(".")[2] not in PARTS:
                 keep(name, value)
-            elif value.numel():
+            else:
                 for column, stage in enumerate(STAGES):
                     table = value[..., column]
                     if name == "core":

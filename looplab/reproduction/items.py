@@ -1,4 +1,4 @@
-"""Which prompts a report reads: a file of yours, GSM8K, or problems and stories of our own."""
+"""Which prompts a report reads: a file of yours, GSM8K, or problems and texts of our own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,12 +39,13 @@ def choose(
 
     `given` is a file as `looplab trace` reads it, or of GSM8K's own lines; "gsm8k", which asks the
     package `datasets`; texts or ids in a list; None for problems of our own in GSM8K's form, and
-    for the miniatures' stories. `encode` turns text into ids, None where the model has no
-    tokenizer. Raises ValueError naming a line that is no prompt, and where there is none.
+    for texts in their own language for the miniatures. `encode` turns text into ids, None where the
+    model has no tokenizer. Raises ValueError naming a line that is no prompt, and where there is
+    none.
     """
-    stories = encode is not None and _reads_stories(model)
-    if given is None and stories:
-        what, prompts = _stories(protocol)
+    little = encode is not None and _is_miniature(model)
+    if given is None and little:
+        what, prompts = _little_texts(protocol)
     elif given is None:
         what, prompts = _own(encode, protocol, model)
     elif str(given) == GSM8K and not Path(GSM8K).exists():
@@ -65,7 +66,7 @@ def choose(
             f"prompt {short.line} has {len(short.tokens)} token: expected 2 or more, because one "
             "token's attention says nothing"
         )
-    first, text = _illustration(illustration, model, encode, cut, stories)
+    first, text = _illustration(illustration, model, encode, cut, little)
     return Items(what, cut, first, text)
 
 
@@ -74,9 +75,9 @@ def _illustration(
     model: LoopedTransformer,
     encode: Encode | None,
     prompts: Sequence[Prompt],
-    stories: bool,
+    little: bool,
 ) -> tuple[Tensor, str]:
-    if text is None and stories:
+    if text is None and little:
         text = miniatures.text(miniatures.where_is(1, torch.Generator().manual_seed(9)).tokens[0])
     elif text is None:
         text = GREETING
@@ -97,16 +98,16 @@ def _must(encode: Encode | None) -> Encode:
     return none if encode is None else encode
 
 
-def _reads_stories(model: LoopedTransformer) -> bool:
+def _is_miniature(model: LoopedTransformer) -> bool:
     """Whether a model's tokenizer is that of the course's miniatures."""
     folder = getattr(model.words, "folder", None)
     return folder is not None and Path(folder).parent == miniatures.FOLDER
 
 
-def _stories(protocol: Protocol) -> tuple[str, list[Prompt]]:
+def _little_texts(protocol: Protocol) -> tuple[str, list[Prompt]]:
     draw = torch.Generator().manual_seed(protocol.seed)
     tokens = miniatures.where_is(protocol.items, draw).tokens
-    what = f"{protocol.items} stories of the course's miniatures (not GSM8K)"
+    what = f"{protocol.items} texts in the miniatures' own language (not GSM8K)"
     return what, [Prompt(n, row) for n, row in enumerate(tokens, start=1)]
 
 

@@ -41,12 +41,14 @@ class Report:
     def _repr_html_(self):
         return f"<p>{html.escape(_title(self.about))}</p>{_table(self)}"
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Write figures/*.png, numbers.json, numbers.csv and report.html; returns the folder.
 
-        Each file is written in one stroke and takes the place of one of the same name.
+        FileExistsError where a report is there already, unless it is to be replaced.
         """
         folder = Path(folder).expanduser()
+        if (folder / "report.html").exists() and not replace:
+            raise FileExistsError(f"{folder} has a report already: choose another folder")
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         images = {name: picture.png() for name, picture in self.figures.items()}
         for name, png in images.items():

@@ -115,10 +115,11 @@ def reproduce(
     `QUICK` for a look of seconds. With a `folder` the report is written there, and the same call
     goes on where it was interrupted. Raises as `ask`, and ValueError for a folder of another one.
 
+    >>> from looplab import LoopedConfig
     >>> from looplab.reproduction import QUICK
     >>> from dataclasses import replace
-    >>> few = replace(QUICK, items=1, figures=("steps", "stages"))
-    >>> report = reproduce("ouro-mini", protocol=few)
+    >>> model = LoopedTransformer(LoopedConfig(vocab=9, core=3))
+    >>> report = reproduce(model, [[1, 2, 3, 4]], replace(QUICK, figures=("steps", "stages")))
     >>> list(report.figures), report.numbers["step"].shape
     (['steps', 'stages'], torch.Size([15, 3]))
     """
@@ -187,7 +188,7 @@ def run(
         job.left_out,
     )
     if keep:
-        report.save(folder)
+        report.save(folder, replace=True)  # the folder is this very report's
     return report
 
 
