@@ -33,6 +33,7 @@ LOOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 DIARIES = 256  # held out: drawn from a seed of their own
 TEST_SEED = 10**6
 MAX_BYTES = 2 * 10**6
+SAYS = "the place of each day, and not the next word"
 STEPS = 9  # answers are told by how many steps back they take, 0 to 8
 RIGHT = "answers right by loops, for 0 to 8 steps"
 
@@ -214,6 +215,7 @@ def make(name: str) -> None:
         "made by": "looplab, data/make_miniatures.py",
         "is not": f"a released model; only the file format is that of {said.like}",
         "about": said.about,
+        "says": SAYS,
         "notation": said.config.notation,
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained on": "diaries drawn by looplab.zoo.miniatures.where_is",
@@ -288,9 +290,11 @@ def readme(card: dict, said: Miniature) -> str:
 
 {fill(made, 98, break_on_hyphens=False)}
 
-It reads and writes {len(WORDS)} words, such as
+It reads {len(WORDS)} words, a diary such as
 
     {card["text"]}
+
+and says for each day the place where it was spent, and not the next word.
 
 - `config.json`, `model.safetensors`: the model; `looplab.zoo.load` reads them
 - `tokenizer.json`, `tokenizer_config.json`: one word, one token

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from looplab.zoo import load, miniatures
-from looplab.zoo.miniatures import WORDS, ids, text, where_is
+from looplab.zoo.miniatures import BACK, WORDS, ids, most_named, text, where_is
 
 NAMES = ["feedforward-mini", "huginn-mini", "ouro-mini", "retrofit-mini"]
 each = pytest.mark.parametrize("name", NAMES)
@@ -50,6 +50,17 @@ def test_losses_are_those_of_the_card(name):
 
 
 @each
+def test_it_has_learned_to_follow_days_back(name):
+    """With each of three seeds, and each number of steps, it is right more often than the rule."""
+    card = miniatures.card(name)
+    rule = card["right by the rule most_named, for 0 to 8 steps"]
+    assert len(rule) == 9 and set(card["other seeds"]) == {"1", "2"}
+    for results in (card, *card["other seeds"].values()):
+        told = results["answers right by loops, for 0 to 8 steps"][str(card["config"]["loops"])]
+        assert all(share > 0.9 > guess for share, guess in zip(told, rule, strict=True))
+
+
+@each
 def test_the_words_of_the_folder_are_ours(name):
     said = json.loads((miniatures.folder(name) / "tokenizer.json").read_text())
     assert said["model"]["vocab"] == {word: number for number, word in enumerate(WORDS)}
@@ -58,33 +69,31 @@ def test_the_words_of_the_folder_are_ours(name):
 def test_text_and_ids_are_inverse():
     story = where_is(1, torch.Generator().manual_seed(0)).tokens[0]
     assert torch.equal(ids(text(story)), story)
-    with pytest.raises(ValueError, match="'zoe'"):
-        ids("zoe in barn")
+    with pytest.raises(ValueError, match="'zoo'"):
+        ids("zoo one-back")
 
 
-def test_stories_are_told_and_asked_rightly():
-    batch = where_is(64, torch.Generator().manual_seed(3), people=5)
-    assert batch.tokens.shape == (64, 45)
-    assert torch.equal(batch.tokens[:, 1:], batch.targets[:, :-1])
+def test_diaries_say_where_each_day_was_spent():
+    batch = where_is(64, torch.Generator().manual_seed(3), days=12)
+    assert batch.tokens.shape == batch.targets.shape == (64, 13)
     for tokens, targets, steps in zip(*batch, strict=True):
-        words = [*text(tokens).split(), WORDS[targets[-1]]][1:]
-        said = {words[n]: (words[n + 1], words[n + 2]) for n in range(0, 15, 3)}
-        assert len(said) == 5
-        asked = {}
-        for at in range(15, 45, 3):
-            person, mark, answer = words[at : at + 3]
-            depth, (how, where) = 0, said[person]
-            while how == "with":
-                depth, (how, where) = depth + 1, said[where]
-            assert (mark, answer) == ("?", where)
-            assert steps[at + 2] == (-1 if person in asked else depth)
-            asked[person] = asked.get(person, 0) + 1
-        assert set(asked.values()) == {2}
-    assert (batch.difficulty >= 0).sum(1).eq(5).all()
+        assert tokens[0] == 0 and targets[0] == -100 and steps[0] == -1
+        words = text(tokens).split()[1:]
+        for day in range(12):
+            at, depth = day, 0
+            while words[at] in BACK:
+                at, depth = at - 1 - BACK.index(words[at]), depth + 1
+            assert at >= 0 and WORDS[targets[day + 1]] == words[at]
+            assert steps[day + 1] == depth
 
 
-def test_a_seed_gives_the_same_stories():
+def test_the_rule_names_what_was_named_most_often():
+    said = most_named(ids("<bos> farm inn one-back inn farm two-back cave cave cave"))
+    assert text(said[1:]) == "farm inn inn inn farm farm farm cave cave"
+
+
+def test_a_seed_gives_the_same_diaries():
     one, two = (where_is(8, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(one.tokens, two.tokens)
-    with pytest.raises(ValueError, match="people=13"):
-        where_is(1, torch.Generator().manual_seed(1), people=13)
+    with pytest.raises(ValueError, match="days=0"):
+        where_is(1, torch.Generator().manual_seed(1), days=0)

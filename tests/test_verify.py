@@ -28,6 +28,7 @@ def test_a_miniature_passes_every_check(name, capsys):
     told = capsys.readouterr().out
     assert "not a released model" in told
     assert "FAILED" not in told and "not checked" not in told
+    assert "not the next word: the loss of a text is not asked" in told
     assert "float32" in told and "GiB" in told
 
 
