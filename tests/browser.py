@@ -237,3 +237,28 @@ def write_notebook(path: Path, cells: dict[str, str]):
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
     path.write_text(json.dumps(notebook), encoding="utf-8")
+
+
+def opened(chromium, each_lab, cells):
+    """A notebook of a microscope in JupyterLab: what a reader sees of it, and what Python says.
+
+    Returns its page, the notebook, a locator inside the cell "show", and a check that the cell
+    "read" prints this state and then the very words that stand under the picture.
+    """
+    lab, folder = each_lab
+    write_notebook(folder / "microscope.ipynb", cells)
+    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
+    notebook = Notebook(page, lab, "microscope.ipynb")
+    notebook.run_all()
+
+    def shown(what, **filters):  # the cell anew: reading runs another one
+        return notebook.cell("show").locator(what, **filters)
+
+    def agrees(state):
+        told = (notebook.run("read").split("\n") for _ in range(PATIENCE))
+        assert (
+            next(lines for lines in told if lines[0] == state)[1]
+            == shown(".looplab-words").inner_text()
+        )
+
+    return page, notebook, shown, agrees

@@ -264,27 +264,6 @@ def test_lines_tell_means_and_many_are_shades():
     assert len(colours) == 9
 
 
-def opened(chromium, each_lab, cells):
-    """A notebook of a microscope in JupyterLab: what a reader sees of it, and what Python says."""
-    lab, folder = each_lab
-    browser.write_notebook(folder / "microscope.ipynb", cells)
-    page = chromium.new_page(viewport={"width": 1200, "height": 1200})
-    notebook = browser.Notebook(page, lab, "microscope.ipynb")
-    notebook.run_all()
-
-    def shown(what, **filters):  # the cell anew: reading runs another one
-        return notebook.cell("show").locator(what, **filters)
-
-    def agrees(state):
-        told = (notebook.run("read").split("\n") for _ in range(browser.PATIENCE))
-        assert (
-            next(lines for lines in told if lines[0] == state)[1]
-            == shown(".looplab-words").inner_text()
-        )
-
-    return page, notebook, shown, agrees
-
-
 def refuses_one_token(page, notebook, shown):
     """The last thing to try: a text that is too short is told of, and nothing has failed."""
     shown("input[type=text]").fill("x")
@@ -313,7 +292,7 @@ layers = LayerMicroscope(read("loops turn"), read, "loops turn")""",
 
 
 def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, each_lab):
-    page, notebook, shown, agrees = opened(chromium, each_lab, MICROSCOPE)
+    page, notebook, shown, agrees = browser.opened(chromium, each_lab, MICROSCOPE)
     canvas = ".looplab-canvas"
     shown(canvas).focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
@@ -357,7 +336,7 @@ scope = WordMicroscope(read("loops turn"), read, "loops turn")""",
 
 
 def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(chromium, each_lab):
-    page, notebook, shown, agrees = opened(chromium, each_lab, WORDS)
+    page, notebook, shown, agrees = browser.opened(chromium, each_lab, WORDS)
     canvas = ".looplab-canvas"
     agrees("1 9 0 None")
     shown(canvas).focus()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from looplab import tasks, trace
+from looplab import LoopedConfig, LoopedTransformer, tasks, trace
 from looplab.course import build
 from looplab.course.diagnosis import Diagnosis
 from looplab.course.faults import FAULTS
@@ -18,7 +18,14 @@ from looplab.course.site.capture import CaptureError
 from looplab.course.site.check import file_faults
 from looplab.course.site.mathml import mathml
 from looplab.course.site.visit import served, visit
-from looplab.widgets import FrameStepper, LoopMicroscope, MazeEditor, PlaneStepper, embed
+from looplab.widgets import (
+    FrameStepper,
+    LoopMicroscope,
+    MazeEditor,
+    PlaneStepper,
+    StreamMicroscope,
+    embed,
+)
 from looplab.zoo import checkpoints
 
 CHAPTER = "00_welcome"
@@ -53,6 +60,7 @@ def widgets(tmp_path_factory, game):
     run = trace(hero, forests.tokens, loops=6, keep=("states", "attention"))
     turn = torch.linspace(0, 3, 5)[:, None] * torch.tensor([1.0, -1.0])
     points = torch.stack((turn.cos(), turn.sin()), dim=-1)
+    hyper = LoopedTransformer(LoopedConfig(vocab=5, width=16, heads=2, streams=3))
     shown = [
         LoopMicroscope(run, hero, targets=forests.targets),
         LoopMicroscope(run, hero, targets=forests.targets, parents=tasks.parents(forests.tokens)),
@@ -63,6 +71,7 @@ def widgets(tmp_path_factory, game):
         FrameStepper(torch.arange(27).view(3, 3, 3), title='1 < 2, "</script>"'),
         FrameStepper(torch.arange(27).view(3, 3, 3), title="again"),
         PlaneStepper(torch.stack((points, points / 2)), title="turns", menus={"gain": ["1", "½"]}),
+        StreamMicroscope.of_tokens(hyper, torch.arange(5)[None], loops=3),
         game,
     ]
     return page_of(tmp_path_factory.mktemp("widgets"), "".join(w.html() for w in shown))

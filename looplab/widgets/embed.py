@@ -28,7 +28,9 @@ DRAWING = (
     "frames.js",
     "plane.js",
     "phases.js",
+    "steps.js",
     "layers.js",
+    "streams.js",
     "sheet.js",
     "view.js",
 )

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from looplab.plots.picture import numbers as as_array
-from looplab.widgets.text_microscope import Packed, TextMicroscope, pack_text, scale
+from looplab.widgets.text_microscope import TextMicroscope, pack_text, scale
+from looplab.widgets.text_stepper import Packed
 
 __all__ = ["LayerMicroscope"]
 

@@ -145,3 +145,25 @@ class LayersMeta(Meta):
     lengths: list[float]  # at the lines of their log scale, the first and the last at its ends
     entropy_most: float  # the upper end of its scale
     settled: list[int] | None = None  # step from which the likeliest word is the last one's [token]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamsMeta(Meta):
+    """The streams of a model with hyper-connections, token by token, the start and every loop.
+
+    Arrays: `strips` [loop + 1, token, stream + 2, cell], in units of each strip's rms, the last two
+    being the mean of the streams and what the pass wrote; `apart` [loop + 1, token, stream, cell],
+    what of them differs from the mean; `share` [loop + 1, token, stream], of their lengths, and
+    `length` [loop + 1, token, stream + 2], log10, missing for zero; `gates` [loop, token, stream,
+    3], H_pre, H_post and H_res of each pass; with words `likely` [loop + 1, token, stream + 1], the
+    mean last. The menu `head` chooses between `strips` and `apart`.
+    """
+
+    kind: str = "streams"
+    labels: list[str]  # the words of the text [token]
+    streams: int
+    width: int  # numbers of a stream, of which there may be more than a strip has cells
+    post_most: int  # the upper end of the scale of H_post; the others end at 1
+    said: list[list[list[str]]] | None  # what each would say next [loop + 1][token][stream + 1]
+    every: int  # of which numbers those are multiples that stand below the lines
+    lengths: list[float]  # at the lines of their log scale, the first and the last at its ends

@@ -1,79 +1,22 @@
 """One text in a language model under a slider: what the layer and the word microscope share."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import ipywidgets
 import numpy as np
 
 from looplab import plots
 from looplab.plots.picture import numbers as as_array
 from looplab.widgets.meta import LayersMeta
 from looplab.widgets.payload import pack, unpack
-from looplab.widgets.stepper import Stepper, whole
-from looplab.widgets.words import percent
+from looplab.widgets.text_stepper import Packed, TextStepper
+from looplab.widgets.words import percent, visible
 
 MOST = 40  # tokens; more could not be read
 
-Packed = tuple[bytes, dict[str, np.ndarray], LayersMeta]
 
-
-class TextMicroscope(Stepper):
-    """A slider over the steps of a model, layers or loops, and four linked views of one text.
-
-    A kind of it says in `packed` what its steps are. `read` is a function from a text to a run as
-    `packed` takes it; with one there is a box to type in.
-    """
-
-    def __init__(self, run: dict, read: Callable[[str], dict] | None = None, text: str = ""):
-        data, numbers, meta = self.packed(run)
-        self.read = read
-        super().__init__(data, numbers, meta, loop=meta.first, token=len(meta.labels) - 1)
-        if read is not None:
-            box = ipywidgets.Text(
-                value=text,
-                description="text",
-                continuous_update=False,
-                layout=ipywidgets.Layout(width="100%"),
-            )
-            box.observe(lambda change: self._typed(change["new"]), "value")
-            self.box = box
-            self.children = (box, *self.children)
-
-    def packed(self, run: dict) -> Packed:
-        """The numbers of a run as bytes, as they arrive, and what the browser is told of them."""
-        raise NotImplementedError
-
-    @property
-    def token(self) -> int:
-        """The token whose row is marked, from 0."""
-        return self.stage.token
-
-    @token.setter
-    def token(self, value: int):
-        if not 0 <= whole("token", value) < len(self.meta.labels):
-            raise ValueError(
-                f"token={value}: this text has tokens 0 to {len(self.meta.labels) - 1}"
-            )
-        self.stage.token = int(value)
-
-    def show(self, text: str) -> None:
-        """Ask the model about another text. ValueError without a model, and as at the start."""
-        if self.read is None:
-            raise ValueError(
-                f"there is no model here to read a text: give {type(self).__name__} a read="
-            )
-        data, numbers, meta = self.packed(self.read(text))
-        if meta.last != self.meta.last:  # the slider stays as it is
-            raise ValueError(
-                f"read gives {meta.slider}s up to {meta.last}: expected {self.meta.last}, as for "
-                "the first text"
-            )
-        self.release()  # what was held is another text
-        self.numbers, self.meta = numbers, meta
-        with self.stage.hold_sync():
-            self.stage.token = len(meta.labels) - 1
-            self.stage.meta, self.stage.data = meta.as_dict(), data
+class TextMicroscope(TextStepper):
+    """A slider over the steps of a model, layers or loops, and four linked views of one text."""
 
     def picture_state(self, loop: int | None = None) -> dict:
         """layer or loop, token, attention [token][token], said and norm [token], words.
@@ -157,14 +100,6 @@ class TextMicroscope(Stepper):
             said.append(f"Held beside it, {meta.slider} {self.held_loop}.")
         return " ".join(said)
 
-    def _typed(self, text: str):
-        try:
-            self.show(text)
-        except ValueError as refused:
-            self.stage.send({"notice": f"Not read: {refused}."})
-        else:
-            self.stage.send({"notice": ""})
-
 
 def pack_text(run: dict, patterns: np.ndarray, title: str, **told) -> Packed:
     """A run as `TextMicroscope.packed` returns it; `told` are the fields that only its kind knows.
@@ -172,7 +107,7 @@ def pack_text(run: dict, patterns: np.ndarray, title: str, **told) -> Packed:
     patterns [step, pattern, token, token], title: its first words. The rest is read from `run`, a
     dict as `layer_run` and `loop_run` return it. ValueError for too few or too many tokens.
     """
-    labels = [_visible(word) for word in run["words"]]
+    labels = [visible(word) for word in run["words"]]
     if not 2 <= len(labels) <= MOST:
         raise ValueError(f"the text has {len(labels)} tokens: expected 2 to {MOST}")
     entropy = np.stack([as_array(run[name]) for name in ("entropy", "rest")], axis=-1)
@@ -188,7 +123,7 @@ def pack_text(run: dict, patterns: np.ndarray, title: str, **told) -> Packed:
         title=f"{title}, {len(labels)} tokens",
         layout=layout,
         labels=labels,
-        said=[[[_visible(word) for word in rank] for rank in row] for row in run["said"]],
+        said=[[[visible(word) for word in rank] for rank in row] for row in run["said"]],
         entropy_most=float(f"{max(entropy.max(), 0.1) * 1.05:.3g}"),
         **told,
     )
@@ -208,8 +143,3 @@ def scale(norm: np.ndarray, steps: Sequence[int]) -> list[float]:
     below = max(n for n, line in enumerate(lines) if line <= low)
     above = min(n for n, line in enumerate(lines) if line >= high and n > below)
     return lines[below : above + 1]
-
-
-def _visible(word: str) -> str:
-    """A token as it can be read: without the space in front, line breaks as a sign."""
-    return word.replace("\n", "⏎").strip(" ") or "␣"

@@ -26,3 +26,12 @@ def percent(share: float) -> str:
     '13 %'
     """
     return f"{math.floor(share * 100 + 0.5)} %"
+
+
+def visible(word: str) -> str:
+    """A token as it can be read: without the space in front, line breaks as a sign.
+
+    >>> visible(" loop"), visible("\\n"), visible(" ")
+    ('loop', '⏎', '␣')
+    """
+    return word.replace("\n", "⏎").strip(" ") or "␣"

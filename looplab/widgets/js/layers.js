@@ -1,7 +1,7 @@
 // The layer and the word microscope: one text in a language model, its layers or loops under a slider.
 (() => {
-  const { BLUE, GHOST, GREEN, INK, ORANGE, RULE, SOFT, clamp, nameRows, percent, range } = looplab;
-  const { shade, shadeBeside, sideOf, style } = looplab;
+  const { BLUE, GREEN, INK, ORANGE, SOFT, clamp, drawSteps, nameRows, percent, range } = looplab;
+  const { shade, shadeBeside, sideOf, stepAt } = looplab;
 
   // meta: LayersMeta of meta.py says what is in it and in data.
   looplab.painters.layers = (meta, data) => {
@@ -122,40 +122,6 @@
       pen.line([[x - 4, y], [x - 1, y + 3.5], [x + 4, y - 4]], { colour: GREEN, width: 2 });
     }
 
-    // lines: [name, style, n => height from 0 to 1]; ticks: [height, text].
-    function drawLines(pen, panel, state, head, below, lines, ticks) {
-      pen.title(panel, head, below);
-      const area = { x: panel.x + 46, y: panel.y + 42, w: panel.w - 52, h: panel.h - 92 };
-      const toX = n => area.x + (n / (last - first || 1)) * area.w, now = state.loop - first;
-      const toY = height => area.y + (1 - height) * area.h, bottom = area.y + area.h;
-      for (const [height, text] of ticks) {
-        pen.line([[area.x, toY(height)], [area.x + area.w, toY(height)]], { colour: RULE });
-        pen.text(text, area.x - 5, toY(height), { size: 11, colour: SOFT, align: "right" });
-      }
-      pen.box(area.x, area.y, area.w, area.h);
-      for (const n of range(last - first + 1)) if (n === 0 || (first + n) % meta.every === 0) {
-        pen.text(String(first + n), toX(n), bottom + 10,
-          { size: 11, colour: SOFT, align: "center" });
-      }
-      let x = area.x;
-      for (const [name, look, height] of lines) {
-        const [colour, , dash] = style(look);
-        const path = range(last - first + 1).map(n => [toX(n), toY(height(n))]);
-        pen.line(path, { colour, width: 2, dash });
-        pen.marker(look, toX(now), toY(height(now)), 5, { fill: colour, stroke: "#fff" });
-        pen.line([[x, bottom + 28], [x + 20, bottom + 28]], { colour, width: 2, dash });
-        pen.marker(look, x + 10, bottom + 28, 4, { fill: colour });
-        x += 26 + pen.text(name, x + 26, bottom + 28, { size: 12, max: 130 }) + 16;
-      }
-      if (state.held) {
-        const at = toX(state.held_loop - first);
-        pen.line([[at, area.y], [at, bottom]], { colour: GHOST, width: 2, dash: [5, 4] });
-      }
-      pen.line([[toX(now), area.y], [toX(now), bottom]], { width: 1.25 });
-      pen.text(slider, area.x + area.w, bottom + 28, { size: 11, colour: SOFT, align: "right" });
-      return { ...area, kind: "steps" };
-    }
-
     const middle = range(last - first + 1).map(n => {
       const all = range(tokens - 1).map(t => norm.at(n, t + 1)).sort((a, b) => a - b);
       return all[(all.length - 1) >> 1];
@@ -171,7 +137,7 @@
         lines.push([`“${labels[state.token]}”`, 2, n => share(norm.at(n, state.token))]);
       }
       const ticks = scale.map((x, n) => [share(x), String(meta.lengths[n])]);
-      return drawLines(pen, panel, state, "Length of the states",
+      return drawSteps(pen, panel, meta, state, "Length of the states",
         `after each ${slider}, log scale`, lines, ticks);
     }
 
@@ -179,7 +145,7 @@
       const most = meta.entropy_most, at = which => n => data.entropy.at(n, which) / most;
       const lines = [["all tokens", 0, at(0)], [`without “${labels[0]}”`, 1, at(1)]];
       const ticks = range(Math.floor(most) + 1).map(n => [n / most, String(n)]);
-      return drawLines(pen, panel, state, "Entropy of the states",
+      return drawSteps(pen, panel, meta, state, "Entropy of the states",
         "how many directions they share out among them", lines, ticks);
     }
 
@@ -187,10 +153,7 @@
       const zone = (place.zones || []).find(one => x >= one.x - side * (one.kind === "tokens")
         && x <= one.x + one.w && y >= one.y && y <= one.y + one.h);
       if (!zone) return null;
-      if (zone.kind === "steps") {
-        const n = Math.round(((x - zone.x) / zone.w) * (last - first));
-        return { loop: clamp(first + n, first, last) };
-      }
+      if (zone.kind === "steps") return { loop: stepAt(zone, meta, x) };
       return { token: clamp(Math.floor(((y - zone.y) / zone.h) * tokens), 0, tokens - 1) };
     }
 
