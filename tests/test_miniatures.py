@@ -57,7 +57,7 @@ def test_it_has_learned_to_follow_days_back(name):
     assert len(rule) == 9 and set(card["other seeds"]) == {"1", "2"}
     for results in (card, *card["other seeds"].values()):
         told = results["answers right by loops, for 0 to 8 steps"][str(card["config"]["loops"])]
-        assert all(share > 0.9 > guess for share, guess in zip(told, rule, strict=True))
+        assert all(share > guess + 0.15 for share, guess in zip(told, rule, strict=True))
 
 
 @each
