@@ -140,6 +140,26 @@ RELEASED = {
             tie_head=True,
         ),
     ),
+    "hrm-text": Released(
+        "sapientinc/HRM-Text-1B",
+        2.4,
+        "Apache-2.0",
+        LoopedConfig(
+            vocab=65536,
+            width=1536,
+            core=64,
+            loops=2,
+            heads=12,
+            head_dim=128,
+            mlp_width=4096,
+            norm_kind="bare",
+            embed_scale=50.0,
+            low_cycles=3,
+            attn_gate=True,
+            prefix_lm=True,
+            **_GATED,
+        ),
+    ),
 }
 # What the course's menu offers: each of these has a miniature
 MENU = {name: RELEASED[name] for name in ("huginn", "ouro", "retrofit")}

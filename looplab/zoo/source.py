@@ -13,7 +13,11 @@ PINNED = {
 # Weights and numbers only: Python files are never fetched, and a pickle only where there is nothing
 # else and it is opened as tensors only.
 FILES = ("*.json", "*.safetensors")
-_PARCAE = "sandyresearch/parcae-"
+_PICKLES = {  # beginning of a hub id, in small letters -> files that are fetched besides
+    "sandyresearch/parcae-": ("pytorch_model.bin",),
+    "jacobfa1/attractor-": ("model.pt", "pytorch_model.bin"),
+    "ahiok/looped-fineweb": ("pytorch_model.bin",),
+}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -53,7 +57,10 @@ def _download(name: str, revision: str | None) -> Path:
     except ImportError:
         raise ImportError(f"{name} is on the hub: pip install huggingface_hub") from None
     revision = revision or PINNED.get(name)
-    files = [*FILES, "pytorch_model.bin"] if name.lower().startswith(_PARCAE) else list(FILES)
+    files = list(FILES)
+    for begin, pickles in _PICKLES.items():
+        if name.lower().startswith(begin):
+            files += pickles
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except errors.GatedRepoError as error:
