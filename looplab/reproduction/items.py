@@ -43,7 +43,7 @@ def choose(
     model has no tokenizer. Raises ValueError naming a line that is no prompt, and where there is
     none.
     """
-    little = encode is not None and _is_miniature(model)
+    little = encode is not None and miniatures.is_one(model)
     if given is None and little:
         what, prompts = _little_texts(protocol)
     elif given is None:
@@ -96,12 +96,6 @@ def _must(encode: Encode | None) -> Encode:
         )
 
     return none if encode is None else encode
-
-
-def _is_miniature(model: LoopedTransformer) -> bool:
-    """Whether a model's tokenizer is that of the course's miniatures."""
-    folder = getattr(model.words, "folder", None)
-    return folder is not None and Path(folder).parent == miniatures.FOLDER
 
 
 def _little_texts(protocol: Protocol) -> tuple[str, list[Prompt]]:

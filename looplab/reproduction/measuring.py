@@ -31,6 +31,7 @@ from looplab.reproduction.taps import (
 from looplab.streaming.command import start
 from looplab.streaming.prompts import Prompt
 from looplab.streaming.statistics import KeepStates, StateStatistics
+from looplab.zoo import miniatures
 
 
 class Source(NamedTuple):
@@ -76,7 +77,7 @@ def says_next_tokens(model: LoopedTransformer) -> bool:
     """Whether its answers are next tokens, whose loss can be taken."""
     config = model.config
     words = config.fields == 1 and config.answers == config.vocab and not config.masked_lm
-    return words and config.attention == "causal"
+    return words and config.attention == "causal" and not miniatures.is_one(model)
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from looplab.model import Loop
 from looplab.tasks import Batch
 from looplab.zoo.files import read_json
 
@@ -80,6 +81,17 @@ def where_is(batch: int, generator: torch.Generator, days: int = 20) -> Batch:
         torch.cat((first + _NO_TARGET, _PLACE + place), dim=1),
         torch.cat((first - 1, steps), dim=1),
     )
+
+
+def is_one(model: Loop) -> bool:
+    """Whether a model is a miniature, by its tokenizer: it says places then, and no next words.
+
+    >>> from looplab.zoo import load
+    >>> is_one(load(folder("ouro-mini")))
+    True
+    """
+    source = getattr(model.words, "folder", None)
+    return source is not None and Path(source).parent == FOLDER
 
 
 def most_named(tokens: Tensor) -> Tensor:
