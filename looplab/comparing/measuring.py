@@ -28,6 +28,7 @@ from looplab.streaming import stream
 from looplab.streaming.command import start
 from looplab.streaming.prompts import Prompt, batches
 from looplab.tracing import MAX_BYTES
+from looplab.zoo import miniatures
 
 LEAST = 4  # loops: a rate is fitted to three steps
 NEAR = 0.01  # of the state's length: a token this near to its last state has settled
@@ -183,7 +184,7 @@ def _run(model: LoopedTransformer, tokens: Tensor, loops: int, begin: Tensor | N
 def _targets(model: LoopedTransformer, tokens: Tensor) -> Tensor | None:
     """What the model should have said at each place: [batch, token], or one token less."""
     config = model.config
-    if config.fields != 1 or config.answers != config.vocab:
+    if config.fields != 1 or config.answers != config.vocab or miniatures.is_one(model):
         return None
     if config.masked_lm:
         return tokens
