@@ -3,6 +3,7 @@
 Parity with the official numbers, state by state, is in test_golden.py.
 """
 
+import hashlib
 import json
 import shutil
 
@@ -17,7 +18,7 @@ from looplab import cli, generate, zoo
 from looplab.model import Cache
 from looplab.model.hashed import example_terms, hashed_normal, row_terms
 from looplab.zoo.loading import open_folder
-from looplab.zoo.verify import describe, same_hashes
+from looplab.zoo.verify import compare, describe, same_hashes
 
 NAMES = ("ifm-diagonal-a", "ifm-linear-a", "ifm-orthoinj-a", "ifm-parcae-a")
 TOLERANCE = {"rtol": 0, "atol": 2e-4}  # a requirement: parity with the official code
@@ -115,6 +116,22 @@ def test_the_folders_own_tokenizer_is_found(folder):
     mini.save_pretrained(folder / "tokenizer")
     assert zoo.load(folder).words("ann in barn") == mini("ann in barn").input_ids
     assert describe(zoo.load(folder)).startswith("IFM LoopedLM, (1, 2⊗5, 1)_I, ")
+
+
+GRID = sorted(
+    path.parent for path in (golden_models.GOLDEN.parents[1] / "data").glob("ifm_grid/*/card.json")
+)
+
+
+@pytest.mark.parametrize("folder", GRID, ids=[folder.name for folder in GRID])
+def test_our_own_models_of_this_form_are_those_of_their_cards(folder):
+    card = json.loads((folder / "card.json").read_text())
+    data = (folder / "model-00001-of-00001.safetensors").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == card["sha256"]
+    assert card["is not"].startswith("a released model") and len(GRID) == 8
+    model = zoo.load(folder, dtype=torch.float32)
+    checks = list(compare(model, folder))
+    assert len(checks) == 2 and all(check.passed for check in checks)
 
 
 REFUSED = [

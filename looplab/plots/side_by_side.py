@@ -45,7 +45,8 @@ after loop 1, leaves at 2.5 of 3, steps shrink by 0.20, ColSum 0.10 to 0.40.
             handles.append(Line2D([], [], marker=mark, **look))
             told.append(_told(name, one, loops, first, last))
         settling.set(xlabel="loop", ylabel="step / state", title="Settling")
-        exits.set(xlabel="loop", ylabel="share of tokens", ylim=(-0.03, 1.05))
+        least = min(min(one["answered"]) for one in models.values())
+        exits.set(xlabel="loop", ylabel="share of tokens", ylim=(least - 0.05, 1.03))
         exits.set_title("Answer is the last one's (mark: exit rule)")
         spectrum.set(
             xlabel="factor for each loop", title="Steps shrink by (ring), multiplier (dot)"
