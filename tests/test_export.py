@@ -35,6 +35,26 @@ CASES = {
         {**ENDS, **HUGINN, "value_layers": (1, 3), "width": 32, "rope_scaling": (8, 1, 4, 32)}
         | {"input_norm": True, "state_out": True, "exit_gate": True, "classes": 5},
     ),
+    "our own, an encoder": (
+        "looplab",
+        {**SMALL, "norm": "post", "norm_kind": "layer", "attention": "full", "position": "learned"}
+        | {"places": 12, "bias": True, "embed_width": 6, "embed_norm": True, "types": 2}
+        | {"masked_lm": True, "tie_head": True},
+    ),
+    "our own, two levels": (
+        "looplab",
+        {**GATED, "core": 6, "low_cycles": 2, "norm_kind": "bare", "attn_gate": True},
+    ),
+    "our own, an attractor": (
+        "looplab",
+        {
+            **SMALL,
+            "injection": "add",
+            "minus_state": True,
+            "branch_gain": 0.5,
+            "solver": "anderson",
+        },
+    ),
     "our own, unrolled": ("looplab", {**SMALL, "loops": 5, "tied": False}),
 }
 
