@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from math import isqrt, log, pi
+from math import isqrt, pi
 from typing import NamedTuple
 
 import torch
@@ -103,7 +103,7 @@ def rotary_table(tokens: int, head_dim: int, theta: float, scaling, device: str,
     """cos and sin of `position * theta^(-2i / head_dim)`, each [token, head_dim / 2]."""
     with torch.inference_mode(False):  # a cached inference tensor could not be used in training
         pair = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32)
-        speed = torch.exp(pair * (-log(theta) / head_dim))
+        speed = 1.0 / theta ** (pair / head_dim)  # in this order, as official code rounds it
         if scaling is not None:
             speed = slow_down(speed, *scaling)
         angle = torch.outer(torch.arange(tokens, device=device, dtype=torch.float32), speed)
