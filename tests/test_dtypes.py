@@ -45,10 +45,14 @@ MEASURES = {
     "lasting_from": lambda to: measure.lasting_from(to(STATES[:, 0, 0, :, 0]) < 9),
     "limit_by_cosine": lambda to: measure.limit_by_cosine(to(STATES)),
     "limit_by_period": lambda to: measure.limit_by_period(to(STATES)),
+    "limit_of_cosines": lambda to: measure.limit_of_cosines(to(STATES[:, 0, 0, 0, :1].abs())),
     "limit_shares": lambda to: measure.limit_shares(measure.limit_by_cosine(to(STATES))),
     "mean_patterns": lambda to: measure.mean_patterns(model(to), on(to, [[1, 2, 3]]), 3),
     "min_layer_cosine": lambda to: measure.min_layer_cosine(to(STATES)),
     "mixing_score": lambda to: measure.mixing_score(to(PATTERNS)),
+    "neuron_shares": lambda to: measure.neuron_shares(
+        to(STATES[:, 0, 0, 0, 0]), to(STATES[:, 0, 0, 0, 1])
+    ),
     "path_independence": lambda to: measure.path_independence(
         model(to), on(to, [[1, 2, 3]]), 3, 2, generator=torch.Generator().manual_seed(0)
     ),
@@ -63,7 +67,11 @@ MEASURES = {
     "sink_score": lambda to: measure.sink_score(to(PATTERNS)),
     "step_signal": lambda to: measure.step_signal(to(STATES)),
     "step_size": lambda to: measure.step_size(to(STATES)),
+    "stream_passes": lambda to: measure.stream_passes(hyper(to), on(to, [[1, 2, 3]]), 3),
     "successive_cosine": lambda to: measure.successive_cosine(to(STATES)),
+    "vocabulary_moments": lambda to: measure.vocabulary_moments(
+        to(STATES[:, 0, 0, 0]).mT, to(STATES[:, 0, 0, 1])
+    ),
     "basins": lambda to: stability.basins(loop(to), to(STATES[:3, 0, 0]), 4),
     "compare_solvers": lambda to: stability.compare_solvers(*start(to)),
     "fit_contraction": lambda to: stability.fit_contraction(to(0.75 ** torch.arange(9.0))),
@@ -108,6 +116,11 @@ def model(to):
     made = LoopedTransformer(MODEL.config)
     made.load_state_dict(MODEL.state_dict())
     return made.to(to(STATES[:1])).requires_grad_(False)
+
+
+def hyper(to):
+    config = LoopedConfig(vocab=9, width=16, heads=2, streams=3, loop_embed=True)
+    return LoopedTransformer(config).to(to(STATES[:1]))
 
 
 def loop(to):
@@ -173,6 +186,12 @@ FIGURES = {
     "pattern_distances": lambda to: plots.pattern_distances({"a": to(stripes())}, 2),
     "stages": lambda to: plots.stages({"a": {"b": to(STATES[:, :, 0, 0, 0].abs())}}),
     "orbits": lambda to: plots.orbits({"a": to(STATES[:, 0, 0, 0])}),
+    "over_loops": lambda to: plots.over_loops({"a": to(STATES[:, :, 0, 0, 0].abs())}),
+    "groupings": lambda to: plots.groupings({"a": to(STATES[:, :, 0, 0, 0])}),
+    "latent_path": lambda to: plots.latent_path(*measure.cycle_pca(to(STATES[:, :, 0, -1]))[::3]),
+    "stream_strips": lambda to: plots.stream_strips(
+        to(STATES[:, 0, 0]), {"a": to(STATES[:, 0, 0, :, 0])}
+    ),
     "floorplan": lambda to: plots.floorplan(
         measure.mean_patterns(model(to), on(to, [[1, 2, 3]]), 3)
     ),

@@ -17,7 +17,17 @@ from looplab import measure, plots
 
 ROOMS = tuple(
     f"looplab.plots.{name}"
-    for name in ("figures", "layers", "phases", "side_by_side", "spectra", "words")
+    for name in (
+        "figures",
+        "forks",
+        "layers",
+        "phases",
+        "recurrences",
+        "side_by_side",
+        "spectra",
+        "streams",
+        "words",
+    )
 )
 RISING = torch.tensor([0.25, 0.5, 0.97, 0.75])
 STAIRS = torch.tensor([[1.0, 0.5, 0.1], [1.0, 0.95, 0.3], [1.0, 1.0, 0.9]])
@@ -112,6 +122,23 @@ FIGURES = {
         lambda: plots.cycle(measure.cycle_pca(circle()), "A triangle"),
         ["A triangle", "the 3 layers end on points 3 to 5 apart", "by more than 0.0001"],
     ),
+    "over_loops": (
+        lambda: plots.over_loops({"step": FALLING}, {"step": 0.3}, last=4),
+        ["A line for each of 2 layers. step, mean of layers: 6 at loop 2, 0.375 at loop 4"],
+    ),
+    "groupings": (
+        lambda: plots.groupings(
+            {"sinks": FALLING, "mixing": [[float("nan")] * 2, [1.0, 3.0], [2.0, 2.0]]},
+            {"sinks": (torch.ones(2), torch.ones(1))},
+            loops=(1, 4, 32),
+            log=("sinks",),
+        ),
+        ["sinks, mean of layers: 6 at loop 1", "mixing, mean of layers: 2 at loop 4, 2 at loop 32"],
+    ),
+    "latent_path": (
+        lambda: plots.latent_path(circle(), torch.tensor([0.75, 0.25]), "A triangle"),
+        ["6 loops of 3 layers", "75 % and 25 % of the variance", "no layer moves by more than"],
+    ),
     "across_layers": (
         lambda: plots.across_layers(
             {
@@ -127,6 +154,15 @@ FIGURES = {
             "length, a model",
             "100 at the last",
         ],
+    ),
+    "bifurcation": (
+        lambda: plots.bifurcation(
+            {"calm": torch.ones(2, 3), "turning": torch.tensor([[1.0, 1, 1], [0, 2, 0]])},
+            (0.1, 0.25),
+            "share",
+            "length",
+        ),
+        ["last 3 loops over share", "calm: 0.1: 1, 0.25: 1", "turning: 0.1: 1, 0.25: 2"],
     ),
     "pattern_sheet": (
         lambda: plots.pattern_sheet(
@@ -170,6 +206,19 @@ FIGURES = {
             "hero: last step 0.1 of the state, 25% of the answers are the last ones after loop 1",
             "twin: last step 0 of the state",
             "steps shrink by 0.50, largest multiplier 0.75, ColSum 0.19 to 0.50",
+        ],
+    ),
+    "stream_strips": (
+        lambda: plots.stream_strips(
+            torch.tensor([[[3.0, -4.0], [0.0, 2.0]], [[30.0, 40.0], [0.0, 0.0]]]),
+            {"H_pre": [[0.5, 0.25], [1.0, 0.0]], "H_post": torch.tensor([[1.5, 1.0], [2.0, 0.0]])},
+            said=[["a", "b"], ["a", "c"]],
+            title="At a token.",
+        ),
+        [
+            "At a token, 2 of width 2. Loop 1: lengths 5, 2; H_pre 0.50, 0.25; H_post 1.50, 1.00;",
+            "Loop 2: lengths 50, 0;",
+            "alone they would say a, c.",
         ],
     ),
     "phase_diagram": (
