@@ -29,6 +29,7 @@ BEST = "best = head(norm(state)).softmax(-1).max(-1)"
 MUTE = "value[:, slice(None) if position is None else position] = 0"
 SWEPT = "return (torch.stack(rates), torch.stack(losses))"
 LAST = "the axis is the last one"
+BACK = "if ((late - before).norm(dim=-1) <= tolerance * late.norm(dim=-1)).all():  ->  "
 
 STEP = {
     "(a line earlier or later)  ->  x = model.encode(batch.tokens)": EARLIER,
@@ -50,6 +51,8 @@ REPORT = (
     "'spread': apart.max().item()}"
 )
 SETTLED = "a loop is asked for only where the state is at rest, and its length with it"
+SCALE = "scale = groups.abs().amax(-1, keepdim=True).clamp(min="
+TINY = "any small number keeps the scale of a group of zeros from being one"
 TWICE = "the axis holds one number, or the same number twice"
 
 TOTALS = "return (rests[0].sum().item(), rests[1].sum().item(), chance.item())  ->  "
@@ -436,10 +439,31 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "08.6": {
         "(a line earlier or later)  ->  entropy = torch.special.entr(exits).sum(0)": EARLIER,
     },
-    "10.3": {
-        "return torch.cat((head[..., 0::2], head[..., 1::2]), dim=-1)"
-        "  ->  return torch.cat((head[..., ::2], head[..., 1::2]), dim=-1)": (
-            "a slice begins at 0 without being told"
+    "09.3": {
+        "return torch.diag_embed(keep) + write[..., :, None] * read[..., None, :]  ->  "
+        "return torch.diag_embed(keep) + write[:, ..., None] * read[..., None, :]": LAST,
+    },
+    "09.4": {
+        "(a line earlier or later)  ->  pairs = combinations(range(len(states)), 2)": EARLIER,
+    },
+    "09.5": {
+        "(a line earlier or later)  ->  top = 2 ** (bits - 1) - 1": EARLIER,
+        "groups = weight.unflatten(-1, (-1, group))"
+        "  ->  groups = weight.unflatten(1, (-1, group))": LAST,
+        "top = 2 ** (bits - 1) - 1  ->  top = 1 - 2 ** (bits - 1)": (
+            "a scale below zero gives the same levels from the other side"
         ),
+        f"{SCALE}1e-12) / top  ->  {SCALE}2e-12) / top": TINY,
+        f"{SCALE}1e-12) / top  ->  {SCALE}5e-13) / top": TINY,
+    },
+    "10.1": {
+        "for _ in range(loops):  ->  for _ in reversed(range(loops)):": COUNTS,
+        "return torch.stack(states)  ->  return states": KIND,
+    },
+    "10.3": {
+        f"{BACK}if ((late - before).norm(dim=-1) < tolerance * late.norm(dim=-1)).all():": EDGE,
+        f"{BACK}if ((late - before).norm(dim=1) <= tolerance * late.norm(dim=-1)).all():": LAST,
+        f"{BACK}if ((late - before).norm(dim=-1) <= tolerance * late.norm(dim=1)).all():": LAST,
+        f"{BACK}if ((before - late).norm(dim=-1) <= tolerance * late.norm(dim=-1)).all():": SIGN,
     },
 }

@@ -25,33 +25,89 @@ def late(gate):
     return torch.cat(((leave * stay)[:-1], stay[-1:]))
 
 
-def swapped(head):
-    return torch.cat(head.chunk(2, dim=-1)[::-1], dim=-1)
+def looped(mix, first=None, after=None):
+    """A loop around a window, with another mixture, beginning, or something behind the window."""
+
+    def answer(window, x, share, loops):
+        z, states = (x if first is None else first(x)), []
+        for _ in range(loops):
+            z = window(mix(z, x, share))
+            z = z if after is None else after(z, x, share)
+            states.append(z)
+        return torch.stack(states)
+
+    return answer
+
+
+def fair(z, x, share):
+    return share * z + (1 - share) * x
+
+
+def means(change):
+    """What a mean change is told as, with the right error behind it."""
+
+    def answer(losses):
+        apart = losses - losses[:1]
+        return change(losses), apart.std(1) / apart.shape[1] ** 0.5
+
+    return answer
+
+
+def errors(width):
+    return lambda losses: ((losses - losses[:1]).mean(1), width(losses, losses - losses[:1]))
+
+
+def turning(back, late=lambda n: n // 2, most=lambda n: n // 2):
+    """The period of a run by another rule of what is back."""
+
+    def answer(states, tolerance=0.01):
+        half = late(len(states))
+        for lag in range(1, most(len(states)) + 1):
+            before = states[half - lag : len(states) - lag]
+            if back(states[half:], before, tolerance):
+                return lag
+        return 0
+
+    return answer
+
+
+def near(late, before, tolerance):
+    return bool(((late - before).norm(dim=-1) <= tolerance * late.norm(dim=-1)).all())
 
 
 # exercise -> [(wrong answer, part of the sentence it should get)]
 BANK = {
     "10.1": [
-        (lambda w, s, x: torch.cat((x, s), dim=-1) @ w.T, "input stands first"),
-        (lambda w, s, x: s + x, "leaves the matrix out"),
-        (lambda w, s, x: torch.cat((s + x, s + x), dim=-1) @ w.T / 2, "keep them apart"),
-        (lambda w, s, x: torch.cat((s, 0 * x), dim=-1) @ w.T, "input is not in it"),
+        (looped(lambda z, x, a: a * x + (1 - a) * z), "other way round"),
+        (looped(lambda z, x, a: z), "nothing is injected"),
+        (looped(lambda z, x, a: z, after=fair), "behind the window"),
+        (looped(fair, first=torch.zeros_like), "begins as zeros"),
+        (looped(lambda z, x, a: a * z + x), "added whole"),
+        (lambda w, x, a, n: looped(fair)(w, x, a, n)[-1], "one state"),
     ],
     "10.2": [
-        (lambda s, norm, coda, head: head(norm(coda(s))), "that is a retrofit"),
-        (lambda s, norm, coda, head: head(coda(norm(s))), "what does the head read"),
-        (lambda s, norm, coda, head: head(norm(norm(s))), "coda is left out"),
-        (lambda s, norm, coda, head: head(norm(coda(norm(norm(s))))), "normed twice before"),
-        (lambda s, norm, coda, head: norm(coda(norm(s))), "still a state"),
+        (means(lambda losses: losses.mean(1)), "these are the losses"),
+        (means(lambda losses: (losses[:1] - losses).mean(1)), "sign is the other way"),
+        (
+            means(lambda losses: torch.cat((losses[:1] * 0, losses.diff(dim=0))).mean(1)),
+            "row before it",
+        ),
+        (errors(lambda losses, change: losses.std(1) / losses.shape[1] ** 0.5), "row's own loss"),
+        (errors(lambda losses, change: change.std(1)), "root of the number of texts"),
+        (
+            errors(lambda losses, change: change.std(1, correction=0) / change.shape[1] ** 0.5),
+            "one is n - 1",
+        ),
     ],
     "10.3": [
-        (lambda head: head.clone(), "nothing has moved"),
+        (turning(lambda a, b, t: bool(((a - b).norm(dim=-1) <= t).all())), "tolerance is relative"),
         (
-            lambda head: torch.stack(head.chunk(2, dim=-1), dim=-1).flatten(-2),
-            "the way back",
+            turning(lambda a, b, t: bool(((a - b).norm(dim=-1) <= t * a.norm(dim=-1)).any())),
+            "each state of the second half",
         ),
-        (lambda head: torch.cat((head[..., 1::2], head[..., 0::2]), dim=-1), "turn backwards"),
-        (swapped, "halves are swapped"),
+        (turning(near, most=lambda n: n // 2 - 1), "up to half the number"),
+        (turning(lambda a, b, t: near(a, b, 0.01)), "tolerance that is given"),
+        (turning(lambda a, b, t: near(a[-1:], b[-1:], t)), "each state of the second half"),
     ],
     "10.4": [
         (lambda gate: gate.sigmoid(), "do not sum to one"),
