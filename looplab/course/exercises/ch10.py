@@ -154,7 +154,9 @@ def period(answer, seed):
 
 def _turns(seed):
     """Runs, tolerance (None: the default), their period, and what an answer with another misses."""
-    width = 3
+    width, draw = 3, torch.Generator().manual_seed(seed)
+    one, two, half = (2 + torch.randperm(4, generator=draw)[:3]).tolist()  # of 2 to 5
+    odd = 3 + 2 * int(torch.randint(2, (), generator=draw))
     ring = normal(seed, 8, width) + 3 * torch.nn.functional.normalize(normal(seed + 1, 8, width))
     at = 5 + torch.arange(8)[:, None] * 0.5
     ring = at * torch.nn.functional.normalize(ring, dim=-1)  # lengths 5 to 8.5, all apart
@@ -169,8 +171,8 @@ def _turns(seed):
         return even * (1 + share * (torch.arange(16)[:, None] % 2))
 
     growing = torch.arange(1.0, 21)[:, None] * ring[0]
-    big = 100 * around(3, 18)
-    big = big + 0.004 * 100 * 5 * (torch.arange(18)[:, None] % 2) * torch.ones(width) / width**0.5
+    big = 100 * around(odd, 6 * odd)
+    big = big + 2 * even * (torch.arange(6 * odd)[:, None] % 2)
     return {
         "a run at rest": (
             ring[:1].repeat(12, 1),
@@ -184,22 +186,22 @@ def _turns(seed):
             1,
             "only the second half counts, and there it rests",
         ),
-        "an orbit of three": (
-            around(3, 13),
+        "an orbit": (
+            around(one, 6 * one + 1),
             None,
-            3,
+            one,
             "the smallest number of loops after which each state is back",
         ),
-        "an orbit of four that is approached": (
-            around(4, 24) + settling,
+        "an orbit that is approached": (
+            around(two, 24) + settling,
             None,
-            4,
+            two,
             "only the second half of the run has to come back",
         ),
         "an orbit as long as half the run": (
-            around(6, 12),
+            around(half, 2 * half),
             None,
-            6,
+            half,
             "periods go up to half the number of loops",
         ),
         "an orbit longer than half the run": (
@@ -230,13 +232,13 @@ def _turns(seed):
         "an orbit of long states, a little shaken": (
             big,
             None,
-            3,
+            odd,
             "the tolerance is relative: times the state's own length",
         ),
         "the same, with a smaller tolerance": (
             big,
             1e-3,
-            6,
+            2 * odd,
             "the tolerance that is given counts",
         ),
     }
