@@ -299,7 +299,8 @@ def test_what_a_model_does_not_have_is_left_out_and_said():
 def test_the_plan_grows_with_what_is_asked():
     model = LoopedTransformer(CONFIG)
     few, many = (plan(model, 20, replace(SMALL, loops=n)) for n in (16, 64))
-    assert {name for name in few if many[name] > few[name]} == {"statistics", "last token's states"}
+    grown = {name for name in few if many[name] > few[name]} - {"program"}
+    assert grown == {"statistics", "last token's states"}
     without = plan(model, 20, replace(SMALL, figures=("stages",)))
     assert "patterns compared" not in without and "last token's states" not in without
     weights = sum(weight.numel() for weight in model.parameters())

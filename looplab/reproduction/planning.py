@@ -12,19 +12,20 @@ from looplab.model import LoopedConfig, LoopedTransformer
 from looplab.reproduction.protocol import Protocol, never_loops, trained_loops
 from looplab.streaming.statistics import block_rows, precise
 
+DRAWING = 160 * 2**20  # bytes of open figures and of the libraries that draw them
 NEURONS = 2**23  # products of a neuron's vector with a token's, looked at in one go
 
 
 def plan(model: LoopedTransformer, longest: int, protocol: Protocol) -> dict[str, int]:
     """Bytes that a report takes at its peak, for prompts of up to `longest` tokens.
 
-    The model may be on "meta". "weights" are the model's own; "program" what this process holds
-    besides, on a CPU.
+    The model may be on "meta". "weights" are the model's own; on a CPU, "program" is what this
+    process holds besides, and "drawing" what the figures add to it.
 
     >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2, loops=3))
-    >>> few, many = (plan(model, 8, Protocol(loops=n)) for n in (16, 128))
-    >>> [name for name in few if few[name] != many[name]]
-    ['statistics']
+    >>> sizes = plan(model, 8, Protocol(figures=("steps", "distances")))
+    >>> sizes["weights"], sizes["statistics"], "last token's states" in sizes
+    (26176, 32768, False)
     """
     config = model.config
     short, kind = model.dtype.itemsize, precise(model.dtype)
@@ -52,11 +53,14 @@ def plan(model: LoopedTransformer, longest: int, protocol: Protocol) -> dict[str
         pairs = max((loops * config.core) ** 2 for loops in (each, once))
         sizes["patterns compared"] = each * config.core * pattern * item + 8 * 8 * pairs
     if protocol.asks("neurons"):
-        neurons = 4 * protocol.vocabulary * config.width * 4 + 4 * NEURONS * 4
+        tokens = min(protocol.vocabulary, config.answers)
+        products = min(NEURONS, tokens * config.hidden)
+        neurons = 4 * tokens * config.width * 4 + 4 * products * 4
         sizes["forward pass"] = max(sizes["forward pass"], neurons)
     if model.device.type in ("cpu", "meta"):
         loaded = sizes["weights"] if model.device.type == "cpu" else 0
         sizes["program"] = max(0, _program() - loaded)
+        sizes["drawing"] = DRAWING
     return sizes
 
 
@@ -105,7 +109,7 @@ def check_memory(
         fewer = "cut the prompts with --tokens"
     else:
         fewer = "cut the prompts with --tokens, run fewer --loops"
-    most = max((name for name in sizes if name != "program"), key=sizes.get)
+    most = max((name for name in sizes if name not in ("program", "drawing")), key=sizes.get)
     remedy = {
         "weights": "run it in --dtype bfloat16 or on a larger machine",
         "patterns compared": f"leave distances out of --figures, or {fewer}",

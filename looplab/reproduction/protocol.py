@@ -78,7 +78,7 @@ def left_out(name: str, config: LoopedConfig, protocol: Protocol) -> str | None:
     """Why a figure cannot be had of a model, or None.
 
     >>> plain = LoopedConfig(vocab=9, core=4, loops=1)
-    >>> left_out("limit", plain, Protocol())
+    >>> left_out("limit", plain, Protocol(loops=1))
     'this model does not loop, so there is nothing to compare between its loops'
     """
     if name in _LOOPING and protocol.loops == 1:

@@ -35,8 +35,8 @@ def tokenizer_of(name: str | Path):
     of the model's is run. Raises ValueError where there is none.
 
     >>> words = tokenizer_of("ouro-mini")
-    >>> words.decode(words("ann in barn").input_ids)
-    'ann in barn'
+    >>> words.decode(words("barn attic").input_ids)
+    'barn attic'
     """
     return load_tokenizer(folder_of(str(name)))
 
