@@ -161,18 +161,22 @@ def test_any_tokens_will_do_and_only_so_many(model):
         StreamMicroscope.of_tokens(wide, [[1, 2]], words=["one"])
     with pytest.raises(ValueError, match=r"2 sequences of tokens: expected one, tokens\[:1\]"):
         StreamMicroscope.of_tokens(model, [[1, 2], [3, 4]])
-    with pytest.raises(ValueError, match="would take 5 MB in the browser: give fewer loops"):
-        StreamMicroscope.of_tokens(model, [[1] * 100], loops=300)
     with pytest.raises(TypeError, match="does not know its tokenizer"):
         StreamMicroscope.of_text(LoopedTransformer(model.config), TEXT)
 
 
-def test_streams_that_are_not_finite_are_refused(passes):
+def test_what_is_too_much_or_not_finite_is_refused(passes):
     streams = passes.streams.clone()
     streams[3:] = torch.inf
     run = {"words": list(TEXT), "passes": passes._replace(streams=streams)}
     with pytest.raises(ValueError, match="not finite from loop 3 on: run fewer loops"):
         StreamMicroscope(run)
+    many = passes._replace(
+        streams=torch.zeros(1, 1, 1, 1, 1).expand(301, 1, 100, 4, 16),
+        pre=torch.zeros(1, 1, 1, 1).expand(300, 1, 100, 4),
+    )
+    with pytest.raises(ValueError, match="100 tokens would take 5 MB in the browser: give fewer"):
+        StreamMicroscope({"words": ["a"] * 100, "passes": many})
 
 
 @pytest.mark.parametrize(

@@ -47,15 +47,15 @@
     // below it on a narrow page.
     function layout(width) {
       const chips = chipsIn(width), top = chips.at(-1).y + CHIP + 14;
-      const besides = width >= 760, word = said === null ? 0 : clamp(width * 0.17, 130, 170);
-      const name = 62, bar = besides ? 94 : (width - 58) / 3;
+      const besides = width >= 700, word = said === null ? 0 : clamp(width * 0.17, 120, 170);
+      const name = 62, bar = !besides ? (width - 58) / 3 : width < 900 ? 84 : 94;
       const right = besides ? 3 * bar + 62 + word : 0;
       const strip = { x: name, w: width - name - right - (besides ? 14 : 2) };
       const bars = besides ? width - right : 0, length = bars + 3 * bar;
       const step = besides ? 27 : said === null ? 44 : 62;
       const head = top + (besides ? 58 : 74), below = head + step * (streams + 2) + 16;
-      const lines = { x: 0, y: below, w: Math.min(490, width), h: 200 };
-      const key = besides ? { x: lines.w + 60, y: below + 60 } : { x: 46, y: below + 226 };
+      const lines = { x: 0, y: below, w: Math.min(490, besides ? width - 250 : width), h: 200 };
+      const key = besides ? { x: lines.w + 40, y: below + 60 } : { x: 46, y: below + 226 };
       return {
         height: besides ? below + 210 : below + 290, width, besides, chips, top, head, step, strip,
         bars, bar, length, word: besides ? { x: width - word, w: word } : { x: name, w: width - name },
