@@ -73,6 +73,12 @@ def test_an_earlier_limit_and_a_random_start():
     assert_same(stream(model, some_tokens(), 9, limit=6, state=whole.start), whole, limit=6)
 
 
+def test_streams_around_the_branches():
+    model = build(streams=2, stream_unit="branch").double()
+    whole = trace(model, some_tokens(), 4, keep=("states", "attention"))
+    assert_same(stream(model, some_tokens(), 4), whole)
+
+
 def test_an_unrolled_twin():
     model = build(injection="concat").double().unrolled()
     whole = trace(model, some_tokens(), keep=("states", "attention"))

@@ -122,7 +122,7 @@ def plan(
     batch, token = tokens.shape[:2]
     dtype, device = model.head.weight.dtype, model.head.weight.device
     item, short = precise(dtype).itemsize, dtype.itemsize
-    state = batch * token * config.width
+    state = batch * token * config.layer_width
     pattern = token * token
     numbers = loops * config.core * batch * 2 * token * (2 if to_limit else 1)
     # Input and start, and differences of states on the way.

@@ -30,7 +30,7 @@ class KeepStates:
     """A tap that keeps each core layer's last seen state: [layer, batch, token, width]."""
 
     def __init__(self, model: LoopedTransformer, x: Tensor):
-        self.states = x.new_empty(model.config.core, *x.shape, dtype=precise(x.dtype))
+        self.states = x.new_empty(_every_layer(model, x), dtype=precise(x.dtype))
 
     def __call__(self, site: Site, value: Tensor) -> None:
         if site.name == "core.resid":
@@ -52,7 +52,7 @@ class StateStatistics:
         if reference is not None:
             self.distance, self.along = x.new_empty(2, *shape, dtype=kind).unbind()
         self.reference = reference
-        self.previous = x.new_empty(model.config.core, *x.shape, dtype=kind)
+        self.previous = x.new_empty(_every_layer(model, x), dtype=kind)
 
     def __call__(self, site: Site, value: Tensor) -> None:
         loop, layer, name = site
@@ -122,6 +122,11 @@ class AttentionStatistics:
     def result(self) -> list[Tensor]:
         """Concentration, sink, mixing and step, each [loop, layer, batch, head]."""
         return [value.view(self.shape) for value in self.values]
+
+
+def _every_layer(model: LoopedTransformer, x: Tensor) -> tuple[int, ...]:
+    """Shape of all core layers' states; with streams a layer may leave more than a width."""
+    return (model.config.core, *x.shape[:2], model.config.layer_width)
 
 
 def hidden_keys(context: Context, tokens: int, device, dtype) -> Tensor:
