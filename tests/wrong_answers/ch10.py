@@ -107,7 +107,10 @@ BANK = {
         ),
         (turning(near, most=lambda n: n // 2 - 1), "up to half the number"),
         (turning(lambda a, b, t: near(a, b, 0.01)), "tolerance that is given"),
-        (turning(lambda a, b, t: near(a[-1:], b[-1:], t)), "each state of the second half"),
+        (
+            lambda states, tolerance=0.01: turning(near)(states, tolerance) - 1,
+            "state is back after each loop",
+        ),
     ],
     "10.4": [
         (lambda gate: gate.sigmoid(), "do not sum to one"),
