@@ -62,7 +62,7 @@ def where_is(batch: int, generator: torch.Generator, days: int = 20) -> Batch:
 
     >>> diary = where_is(1, torch.Generator().manual_seed(0), days=6)
     >>> text(diary.tokens[0])
-    '<bos> farm one-back two-back attic dock one-back'
+    '<bos> farm inn two-back one-back three-back three-back'
     """
     if days < 1:
         raise ValueError(f"days={days}: expected at least 1")
