@@ -58,8 +58,8 @@
       const key = besides ? { x: lines.w + 40, y: below + 60 } : { x: 46, y: below + 226 };
       return {
         height: besides ? below + 210 : below + 290, width, besides, chips, top, head, step, strip,
-        bars, bar, length, word: besides ? { x: width - word, w: word } : { x: name, w: width - name },
-        lines, key,
+        bars, bar, length, lines, key,
+        word: besides ? { x: width - word, w: word } : { x: name, w: width - name },
       };
     }
 
