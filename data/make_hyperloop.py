@@ -229,6 +229,7 @@ def publish(folder: Path, english: Path) -> None:
             card["trained by"] = "data/make_hyperloop.py"
             (OUT / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     save_file(losses, OUT / "losses.safetensors")
+    (OUT / "losses.safetensors").chmod(0o644)  # safetensors leaves it to the owner alone
     (OUT / "measured.json").write_text(json.dumps(told, indent=1) + "\n")
 
 

@@ -12,6 +12,7 @@ from looplab import LoopedConfig, LoopedTransformer, generate, measure, plan, tr
 from looplab.measure import stability
 from looplab.model import Cache
 from looplab.model.streams import HyperConnection, merge, sinkhorn
+from looplab.zoo import hyperloop
 
 TOLERANCE = {"rtol": 0, "atol": 2e-4}  # a requirement: parity with the official code
 SIZES = LoopedConfig(vocab=11, width=16, heads=2, prelude=1, core=2, coda=1, loops=3)
@@ -191,3 +192,17 @@ def test_a_training_run_with_a_damaged_file_is_refused(tmp_path):
     last.unlink()
     with pytest.raises(ValueError, match="has neither model.safetensors"):
         zoo.load(folder)
+
+
+def test_the_courses_hyperloops_and_what_was_measured_of_them():
+    told, losses = hyperloop.measured(), hyperloop.losses()
+    for name in hyperloop.names():
+        model, card = hyperloop.load(name), hyperloop.card(name)
+        assert model.config == LoopedConfig.from_dict(card["config"])
+        found = told["models"][f"{name}-0"]
+        assert found["parameters"] == sum(p.numel() for p in model.parameters())
+        assert model(torch.zeros(1, 36, dtype=torch.long)).logits.isfinite().all()
+    for name, each in losses.items():
+        assert each.shape == (len(told["loops"]), 64) or name.startswith("plain20"), name
+    with pytest.raises(ValueError, match="no checkpoint 'hyperloop': known are flood_hyper"):
+        hyperloop.load("hyperloop")

@@ -314,8 +314,6 @@ plots.mark(picture, whose("00.2"))
 #
 # <!-- chapters -->
 #
-# (Chapter 09 is to come.)
-#
 # **Little time?**
 #
 # - *An hour and a half:* chapter 03. It can be read first, and says where it uses 01 or 02.

@@ -1117,8 +1117,7 @@ scoreboard("08")
 # ## Read on
 #
 # - Back: [07 Stages of inference](07_stages_of_inference.ipynb).
-# - Next: [10 Released models](10_released_models.ipynb), whose authors trained on about a million
-#   times more text.
+# - Next: [09 Hyperloop](09_hyperloop.ipynb), which gives this loop four streams.
 # - Schwethelm et al., [arXiv 2604.21106](https://arxiv.org/abs/2604.21106), the iso-depth law.
 # - Geiping et al., [arXiv 2502.05171](https://arxiv.org/abs/2502.05171), Huginn; Zhu et al.,
 #   [arXiv 2510.25741](https://arxiv.org/abs/2510.25741), Ouro and its gate.
