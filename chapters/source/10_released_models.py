@@ -122,10 +122,10 @@ my_help = True  # your guess: does any of 27 windows, looped in some way, help?
 # %% [markdown] id="ex1-card"
 # ## Build 1: a loop around frozen layers
 #
-# Write the loop yourself. `window` is a function: what the frozen layers make of a state. The state
-# begins as the input $x$, and each pass is
+# Write the loop yourself. `window`, here $g$, is a function: what the frozen layers make of a
+# state. The state begins as the input $x$, and each pass is
 #
-# $$z_t = \text{window}\big(\alpha\, z_{t-1} + (1 - \alpha)\, x\big), \qquad z_0 = x .$$
+# $$z_t = g(\alpha z_{t-1} + (1 - \alpha) x), \quad z_0 = x ,$$
 #
 # Note what the first pass reads: $x$ itself, whatever $\alpha$ is. So one loop is exactly the
 # model that you cut. Behind the hints your loop goes around the real layers. The figure shows how
