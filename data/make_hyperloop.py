@@ -42,7 +42,7 @@ from looplab.model.streams import Gate
 DATA = Path(__file__).parent
 OUT = DATA / "hyperloop"
 SEEDS = (0, 1, 2)
-WITH_WEIGHTS = ("hyper", "flood_loop", "flood_hyper", "flood_mhc", "flood_twin")
+WITH_WEIGHTS = ("hyper", "flood_loop", "flood_hyper", "flood_shared", "flood_mhc")
 PEERS = ("loop", "plain20")  # of data/make_language.py
 FLOOD_LOOPS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 24, 32)
 LENGTHS_AT = (1, 2, 3, 4, 8, 16, 32)  # loops at which the state's length is told

@@ -21,7 +21,7 @@ def names() -> list[str]:
     """Models that `load` knows.
 
     >>> names()
-    ['flood_hyper', 'flood_loop', 'flood_mhc', 'flood_twin', 'hyper']
+    ['flood_hyper', 'flood_loop', 'flood_mhc', 'flood_shared', 'hyper']
     """
     return names_in(FOLDER)
 
