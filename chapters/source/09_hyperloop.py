@@ -52,7 +52,7 @@ from looplab.zoo import english, hyperloop
 # Write $y$ for the streams of one token, $n = 4$ rows of width $D$. They begin as four copies of
 # what the prelude made. In pass $i$
 #
-# $$z = F\Big(\sum_s P_s\, y_s\Big) + e_i, \qquad y_s \leftarrow G_s\, y_s + Q_s\, z .$$
+# $$z = F(\sum_s P_s\, y_s) + e_i, \qquad y_s \leftarrow G_s\, y_s + Q_s\, z .$$
 #
 # $F$ is the core, the same layers in every pass. $P_s$ (between 0 and 1) says how much of stream
 # $s$ is read, $Q_s$ (0 to 2) how much of the output it gets, $G_s$ (0 to 1) how much of itself it
