@@ -14,22 +14,25 @@
 #
 # *90 minutes · a laptop CPU, no network · you should have done chapters 03 and 04*
 #
-# Does what was shown of small models hold for real ones? This chapter begins with real
-# weights: **SmolLM2**, which was never looped, and which you loop by hand, six of its layers, with
-# no training at all. A slider takes it from a fixed cycle to a walk without end. You draw the map
-# of what looping costs, layer by layer, and ask whether it ever *helps*. Then one lens for all
-# families that have been released as looped models: **Huginn**, which starts from noise and norms
-# every sum; **Ouro**, a whole stack looped four times, with a gate; the **retrofits**, feedforward
-# models that were cut open. At the end one call measures all that the paper measures, and you
-# know what to type for the real ones, and where a reader of their files goes wrong.
+# Does what was shown of small models hold for real ones? Here stands *one* real model,
+# **SmolLM2**, which was never looped, and which you loop by hand, six of its layers, with no
+# training at all. Of the released looped models, Huginn, Ouro and the retrofits, there are only
+# **miniatures** that we trained: none of the released ones was run by us. A slider takes it from
+# a fixed cycle to a walk without end. You draw the map of what looping costs, layer by layer, and
+# ask whether it ever *helps*. Then one lens for three of the families that have been released as
+# looped models: **Huginn**, which starts from noise and norms every sum; **Ouro**, a whole stack
+# looped four times, with a gate; the **retrofits**, feedforward models that were cut open. At the
+# end one call measures the paper's figures, and you know what to type for the real ones, and
+# where a reader of their files goes wrong.
 #
 # **You will be able to**
 #
 # - loop any window of a pretrained model, and say when it rests, turns or wanders;
 # - compute what a loop costs on many texts, with an error, and test a find on texts of its own;
 # - recognise an orbit, and a loop that settles on the *wrong* state;
-# - load a released family, small or real, and put it under one lens with all its layers;
-# - name five traps in the official files, and say what falling into each of them costs.
+# - load a model in the format of a released family, and put it under one lens with all its
+#   layers;
+# - name five traps in the official files, and say what falling into each costs a miniature.
 #
 # Labels are **proved**, **measured here** and **reported**. *Measured here* speaks of the models of
 # the committed edition, by name: SmolLM2-135M-Instruct, SmolLM2 looped and healed, and our own
@@ -55,10 +58,11 @@ from looplab.zoo import menu, miniatures, verify
 # %% [markdown] id="model-intro"
 # ## A real model on the bench
 #
-# SmolLM2-135M-Instruct has 30 layers, numbered from 0, and states of 576 numbers (chapter 07). We
-# cut it in three: layers 0 to 11 are the prelude, 12 to 17 the **window** that is looped, 18 to 29
-# the coda. Nothing is trained. Where the model is not installed, the chapter reads what it would
-# have measured from `data/smollm2_loops.safetensors`, and says so here.
+# SmolLM2-135M-Instruct, the one real model of this chapter, has 30 layers, numbered from 0, and
+# states of 576 numbers (chapter 07). We cut it in three: layers 0 to 11 are the prelude, 12 to 17
+# the **window** that is looped, 18 to 29 the coda. Nothing is trained. Where the model is not
+# installed, the chapter reads what it would have measured from `data/smollm2_loops.safetensors`,
+# and says so here.
 
 # %% id="model"
 here = zoo.has_smollm2()
@@ -111,8 +115,9 @@ else:
 # In front of each pass the window reads a mixture: $\alpha$ of the state that it left, and
 # $1 - \alpha$ of the input that the prelude gave. At $\alpha = 1$ nothing is injected. Guess, for
 # six layers that were never made for it: up to which $\alpha$ does every token come to rest? What
-# does it cost, in nats a token, to run them four times with *no* injection (the loss is about 3)?
-# And is there any window, and any way to loop it, that makes the model *better*?
+# does it cost, in nats a token, to run them four times with *no* injection (the model's own loss
+# is 3.92 on the first four texts below)? And is there any window, and any way to loop it, that
+# makes the model *better*?
 
 # %% id="predict-cell"
 my_alpha = 0.9  # your guess: the largest α, of 0.1, 0.3, 0.5, 0.7 and 0.9, at which all rest
@@ -275,12 +280,12 @@ slider
 #
 # ## Rest, cycles and the degenerate case
 #
-# One sentence is an anecdote. The same on two problems and two pieces of speeches, 32 tokens each,
-# and every token but the first. *Settled* is a last step below a hundred-thousandth of the state's
-# length; the cosine is the smallest one between a token's six points (C2: at 1 no layer does
-# anything any more); *length* is that after loop 48 over that after the first, and *tokens alike*
-# the mean cosine between the states of different tokens. The loss is that of the answer after 1
-# and after 48 loops.
+# One sentence is an anecdote. The same on two problems and two pieces of speeches, 32 tokens
+# each, and every token but the first. *Settled* is a last step below a hundred-thousandth of the
+# state's length; the cosine is the smallest one between a token's six points (C2: at 1 all six
+# point the same way; a cosine does not see lengths); *length* is that after loop 48 over that
+# after the first, and *tokens alike* the mean cosine between the states of different tokens. The
+# loss is that of the answer after 1 and after 48 loops.
 
 
 # %% id="ways"
@@ -365,18 +370,20 @@ for share in (0.1, 0.9):
 # there on they wander.
 #
 # At the far end nothing is injected, and the loop is the **degenerate** case of the paper (C8):
-# six layers and one point, cosines of 1.00. But it does not rest. The state grows to 31 times its
-# length and slides on, 4 % of it in each loop, for as long as we looked. The tokens do *not* all
-# become alike, their mean cosine stays at 0.51. And the loss? It goes from 3.92 to 20.61, which
-# is far worse than saying all 49,152 tokens alike (10.80). Even where it rests, at 0.3, it is at
-# 4.77. Only at 0.1 does the loop cost nothing. (Then again, nine tenths of what each pass reads
-# is then the input.)
+# six layers and one direction, cosines of 1.00. But a cosine does not see lengths, and the loop
+# does not rest. The state grows to 31 times its length and slides on, 4 % of it in each loop, for
+# as long as we looked. The tokens do *not* all become alike, their mean cosine stays at 0.51. And
+# the loss? It goes from 3.92 to 20.61, which is far worse than saying all 49,152 tokens alike
+# (10.80). At $\alpha = 0.9$ the cosines are 1.00 as well, and the loss is 16.56. Even at 0.3,
+# where most tokens rest, it is at 4.77. Of these ways only 0.1 costs nothing, to two decimals.
+# (Then again, nine tenths of what each pass reads is then the input.)
 
 # %% [markdown] id="ex2-card"
 # ## Build 2: the map
 #
-# Rest is cheap to get. What does it *cost*? And is layer 12 a good place to begin? A map: every
-# window of four or six layers, looped 1, 2, 4, 8 times, in each of three ways:
+# Rest is cheap to get. What does it *cost*? And is layer 12 a good place to begin? A map: windows
+# of four and of six layers, from every second layer on, looped 1, 2, 4, 8 times, in each of three
+# ways:
 #
 # - **naive**, $z \leftarrow g(z)$, where $g$ is the window;
 # - **damped**, $n$ loops that go as far as one, in finer steps: $z \leftarrow z + (g(z) - z)/n$
@@ -475,17 +482,22 @@ print(f"four naive loops of layers 12 to 17 cost {middle:.2f}; you guessed {my_c
 # **Measured here**<!-- by map, map-table, two-windows -->, SmolLM2, 24 texts of 32 tokens; shades
 # in the figure are one standard deviation over texts. Four **naive** loops cost about a nat in
 # the best windows and up to nearly three elsewhere; at either end, with layer 0 or layer 29
-# inside, they cost seven to ten, which is ruin. **Damped** loops cost from 0.02 to 0.10 between
-# layers 4 and 21, and more towards the ends. An injection with $\alpha = 0.1$ costs still less
-# there, and each step up in $\alpha$ costs more, until 0.9 is nearly naive. Problems and English
-# agree. (The map was computed in bfloat16. For a loss near the model's own that hardly matters;
-# where loops do harm, one text may differ by a quarter of a nat, as the two windows show.)
-# **Reported** by the paper of the damped loop: naive ones destroy, damped ones do not, and a
-# window of four layers in the middle is best.
+# inside, they cost seven to ten, which is ruin. Now leave out those windows, and the ones with
+# layer 11 inside. In the others **damped** loops cost from 0.02 to 0.33, and an injection with
+# $\alpha = 0.1$ costs less in each of them, 0.08 at most. There each step up in $\alpha$ costs
+# more, and 0.9 costs from half of what naive loops cost to nearly all of it. In the figure
+# problems and English, which here is pieces of speeches, agree at two loops; at eight naive loops
+# they lie up to about two nats apart, at the first layers 10, 14 and 16. (The map was computed in
+# bfloat16. In the two windows above one of four texts differs from float32 by up to 0.04 in
+# damped loops, by up to 0.03 at $\alpha = 0.1$, and by up to 0.26 where loops do harm. So do not
+# read much into a cost of a few hundredths.) **Reported** by the paper of the damped
+# loop: naive ones destroy, damped ones do not, and a window of four layers in the middle is best.
 #
 # One stretch stands out. Where layer 11 lies inside, in windows from 6 to 11 up to 10 to 15, even
-# $\alpha = 0.1$ costs 0.18 to 0.41, ten times what its neighbours pay, and more, and damping
-# costs 0.19 to 0.34. You will see why.
+# $\alpha = 0.1$ costs 0.18 to 0.41, where its neighbours pay 0.01 or 0.02, and damping costs 0.19
+# to 0.34. In 10 to 13 and 10 to 15 the injection costs *more* than damping: 0.37 and 0.41,
+# against 0.19 and 0.21. And a larger $\alpha$ is not always dearer: from 0.3 to 0.5 the cost
+# stays or falls. You will see what is special about layer 11.
 
 # %% [markdown] id="help-intro"
 # ## Does any loop help?
@@ -529,15 +541,15 @@ print(f"   chosen most often: {most} ({100 * winners.count(most) / 400:.0f} %)")
 # the model, by 0.001 ± 0.004: it is $\alpha = 0.1$ and two loops, the one that changes least, and
 # its error is four times its gain. And see what choosing does. The setting that is best on one
 # half of the texts is better than the model *on that half*, by 0.005 on average. On the other
-# half it is *worse*, by 0.019, and better in only 6 % of the deals. Whoever had looked at one
-# half alone would have had a find.
+# half it is *worse*, by 0.019, and better in only 6 % of the deals. On one half alone that may
+# look like a gain. What had you said, in `my_help`?
 #
 # What would help *mean*? Not that some number is below zero, and not that a loop does no harm,
 # which $\alpha = 0.1$ manages by hardly looping. It would mean a loss, or answers, that are
 # better on texts that did not choose the setting, by more than the error, and better than what as
 # much computing buys elsewhere. For a model that was trained to say the next word in one pass,
-# there is no reason to expect it. (24 short texts: a gain of less than a hundredth of a nat we
-# would not see.)
+# there is no reason to expect it. (24 short texts, and a map in bfloat16: a gain of less than a
+# hundredth of a nat we would not see.)
 
 # %% [markdown] id="ex3-card"
 # ## Build 3: the orbit
@@ -655,11 +667,11 @@ plots.mark(orbits.film_strip((9, 11, 12), headings=starts), whose("10.3") if her
 orbits
 
 # %% [markdown] id="why-intro"
-# Every token turns at once. Do they all turn by themselves, or does one of them turn the others?
-# The suspect is the first token: it looks at nobody but itself (a causal mask **proves** that), and
-# most heads look at it. Three runs with layers 11 to 17 in the loop: as it is; with the **first
-# token alone**, no text behind it; and with the first token **held**, put back after each loop to
-# where it was after the first.
+# Both tokens turn at once. Do all tokens, each by itself, or does one of them turn the others?
+# The suspect is the first token: it looks at nobody but itself (a causal mask **proves** that),
+# and most heads look at it. Three runs with layers 11 to 17 in the loop: as it is; with the
+# **first token alone**, no text behind it; and with the first token **held**, put back after each
+# loop to where it was after the first.
 
 
 # %% id="why"
@@ -700,12 +712,12 @@ fixed = (found["as it is cosine"] == measure.Limit.FIXED_POINT).float().mean()
 print(f"limit_by_cosine, the paper's rule, calls {100 * fixed:.0f} % of the turning tokens rest")
 
 # %% [markdown] id="fork-intro"
-# So all of it is the first token's doing, and *that* is a small thing to study: one token, one
-# state. Give it every $\alpha$ at once, two windows, and draw the length of its state at the end of
-# each of the last 32 of 128 loops. One point: rest. Two: an orbit of period 2. And a cloud? To tell
-# a long orbit from **chaos**, run a twin that starts next door, a ten-thousandth of its length
-# away, put it back to that distance after every loop, and see by which factor the distance grows a
-# loop.
+# So all of it is the first token's doing, and *that* is a small thing to study: one token, "A",
+# the first of our sentence, and one start, its input. Give it 24 values of $\alpha$, two windows,
+# and draw the length of its state at the end of each of the last 32 of 128 loops. One point:
+# rest. Two: an orbit of period 2. And a cloud? To tell a long orbit from **chaos**, run a twin
+# that starts next door, a ten-thousandth of its length away, put it back to that distance after
+# every loop, and see by which factor the distance grows a loop.
 
 
 # %% id="fork"
@@ -754,31 +766,38 @@ plots.bifurcation(
 
 # %% [markdown] id="orbit-text"
 # **Measured here**<!-- by orbit, why, fork -->, SmolLM2 at $\alpha = 0.1$ where nothing else is
-# said. With the window's first layer at 12 or 13 all tokens rest. Take in layer 11, and *every*
-# token turns: with period 2 from layer 11 or 10 on, with 4 from 9 or 8 on. A token's length
-# hardly shows it, and its states stay within a tenth of each other, which is why
-# `limit_by_cosine`, the paper's rule with its tolerance, calls all of these orbits fixed points.
+# said. With the window's first layer at 12 or 13 both tokens shown rest. Take in layer 11, and
+# both turn: with period 2 from layer 11 on, with 4 from 9 or 8 on; from 10 on the first token has
+# 4 and "dinner" has 2. In layers 11 to 17 all 64 tokens of two other texts turn as well, with
+# period 2. `limit_by_cosine`, the paper's rule with its tolerance, calls every one of
+# these 64 a fixed point, even the first token of a text, whose length goes to and fro between
+# 1548 and 13017 in one of them: a cosine does not see length. (The length of "dinner" goes from
+# 221 to 223 only.)
 #
 # Who turns them? The first token **alone**, with no text behind it, turns just as it does in
 # front of one, down to the last printed digit (it must, that much is **proved**). **Hold** it,
-# and all the others come to rest. So it is one token, thrown to and fro between a state of length
-# 1548 and one of 13017 by the MLP that writes its enormous vector, and whoever looks at it goes
-# with it. (Why that is so: once the state is long, the norm in front of the branches makes what
-# they write small beside it, and it shrinks as $\alpha$ says; once it is short the MLP writes its
-# vector anew. That is our reading, not tested.)
+# and all the others come to rest. So it is one token that turns, between a short and a long
+# state, and the others go with it. (Why that is so, with the MLP of layer 11 that writes its
+# enormous vector: once the state is long, the norm in front of the branches makes what they write
+# small beside it, and it shrinks as $\alpha$ says; once it is short the MLP writes its vector
+# anew. That is our reading, not tested.)
 #
 # And the diagram of the one token, for layers 8 to 19? From $\alpha = 0.5$ down: rest, then two
 # points, four, and from 0.26 to 0.12 a cloud in which twins part by a factor of up to 1.50 a
-# loop. That is **chaos**, with a window of order on either side, in one token of a pretrained
-# model: a map of 576 numbers that takes the road of one number. With layers 11 to 17 there are
-# two points at most, and twins always meet again. (128 loops and 24 values of $\alpha$: where
-# exactly the period doubles, we did not look for.)
+# loop. That is **chaos** by this test, with order on either side, in one token of a pretrained
+# model, from one start: in a map of 576 numbers it looks like the road of a map of one number.
+# With layers 11 to 17 there are one or two lengths, but for three at 0.36, where twins come
+# together by a factor of only 0.98 a loop, and that may be a run that has not come to its end. At
+# every $\alpha$ shown twins meet again. (128 loops and 24 values of $\alpha$: where exactly the
+# period doubles, we did not look for.)
 
 # %% [markdown] id="wrong-intro"
 # ## Settled, and wrong
 #
-# A loop that rests can be trusted? Take the window 12 to 17 at $\alpha = 0.3$ for 48 loops, all 24
-# texts of the map, and look at each text's loss beside its largest step.
+# A loop that rests can be trusted? Take the window 12 to 17 at $\alpha = 0.3$ for 48 loops, all
+# 24 texts of the map, and look at each text's loss beside its largest step: the *last* step, of
+# any token but the first. The bar is a thousandth here, a hundred times higher than that of
+# *settled* above.
 
 
 # %% id="wrong"
@@ -817,13 +836,14 @@ for share in (0.1, 0.3):
         print(f"   {kind:8s} {losses[0, n]:.2f} → {losses[1, n]:.2f}, largest step {step[n]:.0e}")
 
 # %% [markdown] id="wrong-text"
-# **Measured here**<!-- by wrong, map-table -->, stored, SmolLM2. At $\alpha = 0.1$ all 24 texts
-# rest, and the loss rises by 0.012. At 0.3 every step of every token of all 24 texts is below a
-# thousandth as well. But the loss has risen by 0.243 on average, one speech has gone from 4.45 to
-# 7.63, and another from 3.75 to 4.05 although its tokens rest to float32's last digit. A small
-# step says that the state does not move. It does not say *where* it stands. An exit rule that
-# watches steps would have let all of these go. (In the map four loops of this window cost 0.09:
-# the harm comes with the loops.)
+# **Measured here**<!-- by wrong, map-table -->, stored, SmolLM2. At $\alpha = 0.3$ the tokens of
+# one speech rest by either bar, their largest last step is 3e-07, and its loss has gone from 3.75
+# to 4.05: settled, and worse. All 24 texts are below the bar of 1e-3, and their loss has risen by
+# 0.243 on average. The two that rose most, from 4.45 to 7.63 and to 5.08, are only *nearly* at
+# rest: some token of theirs still moves by 4e-04 and 7e-04 a loop. At 0.1 all 24 are below the
+# bar too, and the loss rises by 0.012. A small step says that the state does not move. It does
+# not say *where* it stands. (In the map four loops of this window cost 0.09: the harm comes with
+# the loops.)
 
 # %% [markdown] id="healed-intro"
 # ## One lens for looped models
@@ -860,17 +880,17 @@ print(f"{'SmolLM2 itself':18s}  {once.mean():5.2f}")
 
 # %% [markdown] id="choose-text"
 # **Measured here**<!-- by healed -->, on the four texts. Trained, the loop rests: after 48 loops
-# a step is at float32's last digit, and the loss goes from 4.05 to 4.13. The same cut without
-# training is still moving, and its loss goes from 4.21 to 6.51. So here training did what a small
-# $\alpha$ did above, at an injection that began at a half. It did not win back what the cut had
+# a step is at float32's last digit. The loss after 1, 2, 4, 16 and 48 loops is 4.05, 4.04, 4.08,
+# 4.13 and 4.13: more loops do little harm, and they do not help. The same cut without training is
+# still moving, and its loss goes from 4.21 to 6.51. Training did not win back what the cut had
 # cost: SmolLM2 itself has 3.92. (Its control with one pass stands in chapter 08.)
 #
 # ### Which models?
 #
-# Three families were released as looped models. The real ones take 3 to 16 GB, so here stand
-# **miniatures**: about 100,000 parameters each, in the official file formats, with cores of three
-# layers, that *we* trained for a minute or two. **A miniature is not the released model.** It has
-# the same forward pass, and may behave quite differently.
+# Three of the families that were released as looped models stand here. The real ones take 3 to 16
+# GB, so these are **miniatures**: about 100,000 parameters each, in the official file formats,
+# with cores of three layers, that *we* trained for a minute or two. **A miniature is not the
+# released model.** It has the same forward pass, and may behave quite differently.
 #
 # They learned to read **diaries**. Each day names a place, or says that it was spent where one, two
 # or three days before were; for each day the model says the place. *farm, one-back, inn,
@@ -1039,37 +1059,39 @@ plots.trade_off(far_back, "loops", "share of days that are right")
 # **Measured here**<!-- by lens, rest-table, stages, beyond -->, curves and stages on one seed of
 # each miniature. *Rest*: `huginn-mini` is at rest within twenty loops, each of its layers at a
 # point of its own (cosine 0.84). `ouro-mini` takes three times as long, and rests;
-# `retrofit-mini` keeps moving by a ten-thousandth, here and there a little more. Untrained, it is
+# `retrofit-mini` does not rest: in the figure its steps shrink to a few hundred-thousandths near
+# loop 60, grow tenfold until near loop 117, and after 128 loops are at 1e-04. Untrained, it is
 # the other way round for Ouro's norms: that draw never rests (C8 **reports** the same of random
-# weights). So training may take rest away, or bring it.
+# weights). So in these draws training took rest away, or brought it.
 #
 # *Stages*: here they show. In each loop, behind its first layer, heads sink into `<bos>`: in
 # `huginn-mini` and `retrofit-mini` from the first loop on, in `ouro-mini` from the second, there
-# up to nearly all heads of a layer. And the picture repeats from loop to loop (C10): between
-# loops 5 and 6 a layer's sink rate changes by 0.04 at most where layers differ by 0.46 to 1.00.
-# The control, which runs once, has them too, spread over its six layers. The lengths tell the
-# norms apart: pinned in `huginn-mini` (C11), reset in each loop in `ouro-mini`, growing in
-# `retrofit-mini`.
+# up to nearly all heads of a layer. And the picture of the sinks repeats from loop to loop (C10):
+# between loops 5 and 6 a layer's sink rate changes by 0.04 at most where layers differ by 0.46 to
+# 1.00. Not every measure repeats so well: the mixing of `ouro-mini` changes by 0.04 where its
+# layers lie 0.06 apart. The control, which runs once, sinks too, all over its layers.
+# The lengths tell the norms apart: pinned in `huginn-mini` (C11), reset in each loop in
+# `ouro-mini`, growing in `retrofit-mini`.
 #
-# *Loops that help.* With one loop `ouro-mini` is right on 0.75 of the days that lie four to eight
-# steps back, with two on 0.94, with four on 0.99. Days nearer by need fewer. It was trained to
-# answer after each of its loops, so that its first answer is as good as it could be made: this is
-# not the illusion of chapter 08. (The control has twice its weights and needs no loop: six layers
-# are enough for this language. A twin of `ouro-mini` with three layers that runs once we did not
-# train.) `huginn-mini` and `retrofit-mini` gain less, since their first loop has five layers to
-# work with.
+# *Loops that are used.* With one loop `ouro-mini` is right on 0.75 of the days that lie four to
+# eight steps back, with two on 0.94, with four on 0.99. Days nearer by need fewer. It was trained
+# to answer after each of its loops, so its first answer was trained too. That the loops are
+# *needed* this does not show: the control has twice its weights, runs once, and solves the task
+# as well, and a twin of `ouro-mini` with three layers that runs once we did not train. From one
+# loop to four `huginn-mini` goes only from 0.90 to 0.92 and `retrofit-mini` from 0.98 to 1.00.
+# (Their first loop has five layers, with prelude and coda.)
 #
-# *And beyond?* (C14) `huginn-mini` stays where it is, from four loops to 64, in each of three
-# seeds. `ouro-mini` falls, in one seed from 1.00 to 0.45. `retrofit-mini` falls a little.
-# **Reported** (Figures 11, 12): Huginn's accuracy stays flat beyond training, Ouro's falls beyond
-# its four loops. Ours agree, but injection, norms and loops in training differ all at once, so
-# this does not say which is to blame.
+# *And beyond?* (C14) `huginn-mini` stays where it is, from four loops to 64, its best seed and
+# its worst. `ouro-mini` falls, in its worst seed to 0.45 on the days nearer by. `retrofit-mini`
+# falls a little. **Reported** (Figures 11, 12): Huginn's accuracy stays flat beyond training,
+# Ouro's falls beyond its four loops. Ours go the same way, but injection, norms and loops in
+# training differ all at once, so this does not say which is to blame.
 #
-# ## All of the paper's figures, with one call
+# ## The paper's figures, with one call
 #
-# What you did here by hand is a command: `looplab reproduce MODEL` measures all that Blayney et
-# al. show of a model, and prints their numbers beside yours. Here it runs on a miniature, with few
-# prompts and few loops.
+# What you did here by hand is a command: `looplab reproduce MODEL` measures what Blayney et al.
+# show of a model, as far as it applies, and prints their numbers beside yours. Here it runs on a
+# miniature, with few prompts and few loops.
 
 # %% id="reproduce"
 subject = next(iter(models)) if WHICH != "miniatures" else "ouro"
@@ -1078,7 +1100,16 @@ print(", ".join(report.figures))
 report
 
 # %% [markdown] id="type-text"
-# For a released model, on a machine with room for it, type in a terminal:
+# **Measured here**<!-- by reproduce, lens -->, `ouro-mini`, and how to read such a report. These
+# are 16 loops, and by the curves above rest takes this model more than sixty: so C6, where no
+# layer has come near its last state in time, and C9, where two prompts have a token that is not
+# fixed, speak of a run that was too short. The 0 % in C15 say that not one neuron of its layers
+# lifts, or lowers, a few tokens far above, or below, the rest. The paper's side is a number in
+# C6, C9 and C14 (there of another quantity), a span of loops in C7 and a layer in C12; in all
+# other lines there is none to compare with.
+#
+# For a released model (we have not run one ourselves), on a machine with room for it, type in a
+# terminal:
 #
 # | model | command |
 # |---|---|
@@ -1087,8 +1118,8 @@ report
 # | Huginn | `looplab reproduce tomg-group-umd/huginn-0125 --out huginn` |
 #
 # They are downloads of 2.9, 5.5 and 15.7 GB. The command says first what it will take, goes on
-# where it was stopped, and writes a report. `--quick` is a look of minutes. `looplab verify MODEL`
-# before that tells whether the files were read rightly. We have not run a released model ourselves.
+# where it was stopped, and writes a report. `--quick` is a look of minutes. `looplab verify
+# MODEL` before that checks what must hold for any right reading of the files.
 
 # %% [markdown] id="traps-intro"
 # ## Traps in the files
@@ -1262,10 +1293,11 @@ print()
 # miss a mistake. Norming once moves the loss of `huginn-mini` from 0.058 to 0.060 only, and
 # single logits by 0.7. The wrong pairs ruin all three. With a confident gate (made so by hand;
 # which one a released model has we did not look at) *every* token of `ouro-mini` leaves early at
-# threshold 1, where the sum rounds up to it; `zoo.exit_loop` takes 1 to mean the last loop. And
-# with one slot for all loops writing token by token no longer gives the logits of one pass.
-# Compare with logits stored by official code where you have them: `looplab verify` on a folder
-# does so.
+# threshold 1, where the sum rounds up to it. (The two gates shown give 0 % and 100 % in float32
+# and in bfloat16 alike: they do not tell these two apart.) The library's `zoo.exit_loop` takes 1
+# to mean the last loop. And with one slot for all loops writing token by token no longer gives
+# the logits of one pass. Compare with logits stored by official code where you have them:
+# `looplab verify` on a folder does so.
 
 # %% [markdown] id="interpret"
 # ## Interpret
@@ -1276,12 +1308,14 @@ print()
 # - **Rest is not right.** A loop can settle on a state that answers worse, and one token can make
 #   all others turn. Judge a loop by a loss, on texts that did not choose it, beside the model
 #   that runs its layers once.
-# - **Where the loops are needed, they help.** Our miniatures must follow days back, and those
-#   that take more steps get their right answers in later loops. SmolLM2 was trained to say the
-#   next word in one pass, and no way to loop it that we tried makes it better at that. Helping
-#   would mean: better on tasks with *more steps* than the layers can take, and no worse
-#   elsewhere. We did not test SmolLM2 on such a task.
-# - The same lens fits all families. What a released model does, only the released model shows.
+# - **One miniature uses its loops.** `ouro-mini` gets many of the days that lie far back right
+#   only after its first loop. The other two gain little, and a feedforward control with six
+#   layers solves the task in one pass, so that the loops are *needed* was not shown. SmolLM2 was
+#   trained to say the next word in one pass, and no way to loop it that we tried makes it better
+#   at that. Helping would mean: better on tasks with *more steps* than the layers can take, and
+#   no worse elsewhere. We did not test SmolLM2 on such a task.
+# - The same lens fits three of the families. What a released model does, only the released model
+#   shows.
 #
 # ### Two open questions (no check)
 #
@@ -1300,7 +1334,9 @@ print()
 # 3. When everything turns, ask who turns it: take the suspect alone, and hold it.
 # 4. Config and tensor names say which forward pass a file means; shapes alone do not. `looplab
 #    verify` checks what must hold for any right reading.
-# 5. `looplab reproduce` measures all figures of the paper on any looped model that looplab reads.
+# 5. `looplab reproduce` measures the paper's figures, as far as they apply, on a looped model
+#    that looplab reads. Look first whether it ran for enough loops, and which lines have a number
+#    of the paper beside them.
 
 # %% [markdown] id="questions"
 # ## Five questions
