@@ -55,7 +55,7 @@ def losses() -> dict[str, Tensor]:
 
     Loops are those of `measured()["loops"]`, and the pieces those of `looplab.zoo.english.losses`.
 
-    >>> losses()["identity-1"].shape
+    >>> losses()["one-1"].shape
     torch.Size([11, 64])
     """
     path = FOLDER / "losses.safetensors"
