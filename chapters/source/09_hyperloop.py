@@ -913,7 +913,7 @@ for name in ("loop", "hyper", "mhc", "plain20"):
 # - **A bound is a control.** No gate carries news to a neighbour, so on mazes no model can be right
 #   before its time, and one that is must be guessing.
 #
-# ### Open questions (no check)
+# ### Two open questions (no check)
 #
 # 1. Let the streams begin apart: another start for each, or an $\alpha$ of 1. Do they stay apart,
 #    and is that worth anything? `data/make_hyperloop.py` trains a model in ten minutes on a quiet
