@@ -27,7 +27,7 @@ class Trace:
     config: LoopedConfig
     tokens: Tensor  # [batch, token] or [batch, token, field]
     input: Tensor  # X, injected at every loop [batch, token, width]
-    # States, and what a loop starts from, of a model with n streams have n * width numbers: `streams`
+    # Of a model with n streams, `start` and `loop_ends` have n * width numbers: see `streams`
     start: Tensor  # state at loop 0 [batch, token, width]
     prelude: Tensor  # [layer, batch, token, width]
     states: Tensor | None  # after every core layer [loop, layer, batch, token, width]

@@ -31,7 +31,7 @@ class Add(Carry):
 
 
 class Concat(nn.Module):
-    """[Z, X] W_I as in Huginn and the retrofits, with + b where asked for; starts as (Z + X) / 2."""
+    """[Z, X] W_I, in Huginn and the retrofits, with + b where asked for; starts as (Z + X) / 2."""
 
     def __init__(self, width: int, bias: bool, eps: float):
         super().__init__()
