@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from looplab.basics.running import exit_status
 from looplab.basics.tensor_files import reading
 from looplab.basics.writing import write_text
 from looplab.comparing.measuring import LEAST, Portrait, portray
@@ -35,15 +36,7 @@ FORMAT = "looplab.compare.1"
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     given = _parser().parse_args(arguments)
-    try:
-        _run(given)
-    except KeyboardInterrupt:
-        print("looplab compare: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        print(f"looplab compare: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("looplab compare", lambda: _run(given))
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from looplab.basics.running import exit_status
 from looplab.reproduction.items import GSM8K
 from looplab.reproduction.planning import free_bytes, operations
 from looplab.reproduction.protocol import FIGURES, QUICK, Protocol
@@ -24,15 +25,7 @@ from looplab.zoo.dtypes import DTYPES
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     given = _parser().parse_args(arguments)
-    try:
-        _run(given, arguments)
-    except KeyboardInterrupt:
-        print("looplab reproduce: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        print(f"looplab reproduce: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("looplab reproduce", lambda: _run(given, arguments))
 
 
 def _run(given: argparse.Namespace, arguments: list[str]) -> None:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from looplab.basics.running import exit_status
 from looplab.model import LoopedTransformer
 from looplab.streaming import folder as out
 from looplab.streaming.prompts import Prompt, batches, read
@@ -33,15 +34,7 @@ from looplab.zoo.named import open_named
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     given = _parser().parse_args(arguments)
-    try:
-        _run(given)
-    except KeyboardInterrupt:
-        print("looplab trace: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        print(f"looplab trace: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("looplab trace", lambda: _run(given))
 
 
 def _run(given: argparse.Namespace) -> None:
