@@ -262,3 +262,35 @@ def opened(chromium, each_lab, cells):
         )
 
     return page, notebook, shown, agrees
+
+
+CANVAS = ".looplab-canvas"
+
+
+def by_keys_and_menu(page, shown, agrees, keys: str, then: str, menu: tuple[str, str], held: str):
+    """Move a microscope of a text by `keys`, choose from its menu, hold the loop and go to the end.
+
+    `then`, the menu's second and `held` are what the kernel says after each; a choice changes the
+    picture. Returns the canvas's box, for clicks.
+    """
+    shown(CANVAS).focus()
+    for key in keys.split():
+        page.keyboard.press(f"Arrow{key}")
+    agrees(then)
+    before = shown(CANVAS).screenshot()
+    shown("select").last.select_option(label=menu[0])
+    agrees(menu[1])
+    assert shown(CANVAS).screenshot() != before
+    shown(CANVAS).focus()
+    page.keyboard.press("h")
+    page.keyboard.press("End")
+    agrees(held)
+    return shown(CANVAS).bounding_box()
+
+
+def reads_other(page, shown, agrees, then: str):
+    """Type the text "other": the microscope shows it, and the kernel says `then`."""
+    shown("input[type=text]").fill("other")
+    page.keyboard.press("Enter")
+    shown(".looplab-words", has_text="“r”").wait_for()
+    agrees(then)

@@ -309,10 +309,7 @@ def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_microscope(chromium, 
     page.keyboard.press("h")
     page.keyboard.press("End")
     agrees("4 0 2 2")
-    shown("input[type=text]").fill("other")
-    page.keyboard.press("Enter")
-    shown(".looplab-words", has_text="“r”").wait_for()
-    agrees("4 4 2 None")
+    browser.reads_other(page, shown, agrees, "4 4 2 None")
     refuses_one_token(page, notebook, shown)
 
 
@@ -337,26 +334,12 @@ scope = WordMicroscope(read("loops turn"), read, "loops turn")""",
 
 def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_words_through_loops(chromium, each_lab):
     page, notebook, shown, agrees = browser.opened(chromium, each_lab, WORDS)
-    canvas = ".looplab-canvas"
     agrees("1 9 0 None")
-    shown(canvas).focus()
-    for key in ("ArrowLeft", "ArrowRight", "ArrowRight", "ArrowUp"):
-        page.keyboard.press(key)
-    agrees("3 8 0 None")
-    before = shown(canvas).screenshot()
-    shown("select").last.select_option(label="layer 2")
-    agrees("3 8 2 None")
-    assert shown(canvas).screenshot() != before
-    shown(canvas).focus()
-    page.keyboard.press("h")
-    page.keyboard.press("End")
-    agrees("6 8 2 3")
-    box = shown(canvas).bounding_box()
+    menu = ("layer 2", "3 8 2 None")
+    keys = "Left Right Right Up"
+    box = browser.by_keys_and_menu(page, shown, agrees, keys, "3 8 0 None", menu, "6 8 2 3")
     left = max(0, (box["width"] - 2 * 490 - 28) / 2) + 46  # where the lines begin: loop 1
     page.mouse.click(box["x"] + left + 4, box["y"] + 4 + 280 + 18 + 90)
     agrees("1 8 2 3")
-    shown("input[type=text]").fill("other")
-    page.keyboard.press("Enter")
-    shown(".looplab-words", has_text="“r”").wait_for()
-    agrees("1 4 2 None")
+    browser.reads_other(page, shown, agrees, "1 4 2 None")
     refuses_one_token(page, notebook, shown)

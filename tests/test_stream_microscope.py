@@ -218,30 +218,16 @@ scope = StreamMicroscope.of_text(model, "loops turn")""",
 
 def test_in_jupyterlab_keys_clicks_and_a_new_text_move_the_streams(chromium, each_lab):
     page, notebook, shown, agrees = browser.opened(chromium, each_lab, NOTEBOOK)
-    canvas = ".looplab-canvas"
     agrees("0 9 0 None")
-    shown(canvas).focus()
-    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowUp"):
-        page.keyboard.press(key)
-    agrees("3 8 0 None")
-    before = shown(canvas).screenshot()
-    shown("select").last.select_option(label="what differs from their mean")
-    agrees("3 8 1 None")
-    assert shown(canvas).screenshot() != before
-    shown(canvas).focus()
-    page.keyboard.press("h")
-    page.keyboard.press("End")
-    agrees("6 8 1 3")
-    box = shown(canvas).bounding_box()
+    menu = ("what differs from their mean", "3 8 1 None")
+    keys = "Right Right Right Up"
+    box = browser.by_keys_and_menu(page, shown, agrees, keys, "3 8 0 None", menu, "6 8 1 3")
     page.mouse.click(box["x"] + 30, box["y"] + 12)  # the second letter of the text
     agrees("6 1 1 3")
     below = box["y"] + 40 + 58 + 6 * 27 + 16 + 90  # where the lines are; they begin at the start
     page.mouse.click(box["x"] + 46, below)
     agrees("0 1 1 3")
-    shown("input[type=text]").fill("other")
-    page.keyboard.press("Enter")
-    shown(".looplab-words", has_text="“r”").wait_for()
-    agrees("0 4 1 None")
+    browser.reads_other(page, shown, agrees, "0 4 1 None")
     shown("input[type=text]").fill("é")
     page.keyboard.press("Enter")
     shown(".looplab-words", has_text="Not read: token id 233 is out of range").wait_for()
