@@ -274,11 +274,11 @@ for name, losses in race.items():
 plots.loss_curve(race)
 
 # %% [markdown] id="mazes-intro"
-# Hyperloop is a little behind after these few steps; one training of each decides nothing. Now the
-# ones that were trained for 700 steps (and mHC, and *shared*, of which later), and how many passes
-# they need. *Exact* counts mazes with every cell right. A cell at distance $d$ cannot be known
-# before pass $d / 2$; the last row says what share of the mazes could be exact then, if every cell
-# that news has not reached is taken for dry.
+# Hyperloop is behind after these few steps, 0.24 against 0.16; one training of each decides
+# nothing. Now the ones that were trained for 700 steps (and mHC, and *shared*, of which later), and
+# how many passes they need. *Exact* counts mazes with every cell right. A cell at distance $d$
+# cannot be known before pass $d / 2$; the last row says what share of the mazes could be exact
+# then, if every cell that news has not reached is taken for dry.
 
 
 # %% id="mazes"
@@ -308,13 +308,13 @@ for name in ("loop", "hyper"):
 print(f"{batch.targets[open_cells].float().mean():.2f} are; you said it sees {my_mazes!r}")
 
 # %% [markdown] id="mazes-text"
-# **Measured here**<!-- by race, mazes -->, in one training. From the third pass on the share of
+# **Measured here**<!-- by race, mazes -->, in one training. From the second pass on the share of
 # mazes that are wholly right is, to the last digit, the share whose farthest wet cell the news
-# could have reached by then: 0.38, 0.70, 0.97. Four streams do not see further than one. They could
-# not: no gate carries news to a neighbour, only attention does, two cells a pass (**proved**).
-# Where a model seems to beat that, as Hyperloop does in its first pass (0.44 against 0.11), it
-# guesses: the last line shows that it calls nearly all open cells wet, which is right in mazes that
-# are mostly open. The next pass takes it back. The bound is what gives the guess away.
+# could have reached by then: 0.19, 0.38, 0.70, 0.97. Four streams do not see further than one. They
+# could not: no gate carries news to a neighbour, only attention does, two cells a pass
+# (**proved**). Where a model seems to beat that, as Hyperloop does in its first pass (0.44 against
+# 0.11), it guesses: the last line shows that it calls nearly all open cells wet, and in many mazes
+# all of them are. The next pass takes it back. The bound is what gives the guess away.
 
 # %% [markdown] id="english-intro"
 # ## English: does it help?
@@ -415,9 +415,10 @@ print(f"you guessed {my_cosine}")
 
 # %% [markdown] id="streams-text"
 # **Measured here**<!-- by streams -->: **the four streams are one.** The cosine between two of them
-# is 1.0000 after every pass, and after the last in all three trainings. Their gates are the same to
-# two hundredths, each alone says what their mean says, and has its loss. At one token they may
-# differ in length by a few per cent, as in the film strip above; in direction they do not.
+# is 1.0000 after every pass, and after the last in all three trainings. Their mean gates are the
+# same to two hundredths, each alone says what their mean says, and has its loss. At one token they
+# may differ a little more, in gates and in length, as in the film strip above; in direction they do
+# not.
 #
 # One reason can be read off the equation: all streams begin as the same $x$ and are given the same
 # $z$ in each pass, so each is a mixture of the same five vectors, and gates of nearly the same size
@@ -433,8 +434,10 @@ print(f"you guessed {my_cosine}")
 # A shortcut should be punished by a control. So here are models of the same recipe that lack one
 # thing each: *one* has a single stream with its gates and vectors; *no_embed* has four streams
 # without the vectors $e_i$; *identity* and *sinkhorn* have another $H^{res}$, as in the paper's
-# ablation. The paper's numbers are perplexities; for the sake of comparison the last column has
-# them as gains in nats, on its own plain loop, at 136 million parameters (**reported**).
+# ablation: all is kept, or a matrix mixes the streams, made such that its rows and columns sum to
+# one (Sinkhorn's method). The paper's numbers are perplexities; the column *paper's* has them as
+# gains in nats on its own plain loop, at 136 million parameters (**reported**). The last column
+# says how long the state has grown.
 
 # %% id="controls"
 REPORTED = {"hyper": 14.40, "identity": 14.61, "sinkhorn": 14.59, "loop": 14.85, "mhc": 14.55}
@@ -444,23 +447,26 @@ ABOUT |= {
     "identity": "H_res is the identity: all is kept",
     "sinkhorn": "H_res mixes the streams (Sinkhorn)",
 }
-print(f"{'loss after 4 passes, each training; mean gain on loop':82s} paper's gain")
+print(f"{'loss after 4 passes, each training; mean gain on loop':78s} paper's   length")
 for name in ("loop", "hyper", "one", "no_embed", "identity", "sinkhorn", "mhc"):
     losses = trained(name)[:, at[4]].mean(1)
     gain = (base[: len(losses)].mean(1) - losses).mean()
     theirs = f"{log(REPORTED['loop'] / REPORTED[name]):.3f}" if name in REPORTED else "-"
+    length = measured["models"][f"{name}-0"]["length"]["4"]
     row = " ".join(f"{x:.3f}" for x in losses)
-    print(f"{name:9s} {ABOUT[name]:46s} {row:18s} {gain:6.3f}   {theirs}")
+    print(f"{name:9s} {ABOUT[name]:46s} {row:18s} {gain:6.3f}   {theirs:7s} {length:7.0f}")
+print("(paper's: its gain; length: of the state after four passes, first training)")
 
 # %% [markdown] id="controls-text"
 # **Measured here**<!-- by controls -->, as many trainings as there are numbers in a row. Everything
 # that has gates around a pass gains, and the kinds differ by no more than two trainings of one kind
 # do. With *one* stream the gain is 0.066 in the mean, with four 0.060. The vectors can be left out.
-# Whether $H^{res}$ is diagonal, the identity or mixes does not show either; the paper's ranking of
-# the three (0.031, 0.016, 0.018) would take more than our trainings to see. What all of these rows
-# have and the plain loop has not are **gates of each pass's own**. Whether it matters that they
-# look at the token, or only that each pass has others, no row tells: a model with $\alpha = 0$
-# would.
+# Growth can be left out as well: the state of *one* is 41 long after four passes, that of *hyper*
+# 862, that of the plain loop 26. Whether $H^{res}$ is diagonal, the identity or mixes does not show
+# either; the paper's ranking of the three (0.031, 0.016, 0.018) would take more than our trainings
+# to see. What the five rows from *hyper* to *sinkhorn* have and the plain loop has not are **gates
+# of each pass's own**. Whether it matters that they look at the token, or only that each pass has
+# others, no row tells: a model with $\alpha = 0$ would.
 
 # %% [markdown] id="ex3-card"
 # ## Build 3: how fast does it grow?
@@ -543,9 +549,11 @@ plots.mark(picture, whose("09.3"))
 # start the authors' code has $G = \sigma(1) = 0.73$, $P = \sigma(1/4) = 0.56$ and $Q = 1$: the
 # factor is $0.73 + 4 \cdot 0.56 = 2.98$, and a difference shrinks beside it fourfold in each pass.
 # (Another reason why streams stay alike.) **Measured here**<!-- by growth -->: so it is in the
-# untrained model, 2.98. After training it is 2.61 on English from the fourth pass on, and your
-# matrix foretells it within 2 %. On mazes it changes from pass to pass, from 1.94 to 2.91, and is
-# foretold roughly. In the first three passes what the layers add still matters.
+# untrained model, 2.98. After training it is 2.61 on English from the fourth pass on (there and
+# later the gates of the last pass are used again), and your matrix foretells it within 2 %. On
+# mazes it lies between 1.94 and 2.91 from the fourth pass on; there the matrix is off by a tenth at
+# times, and right to the last digit from the ninth on. In the first passes what the layers add
+# still matters.
 #
 # And what if it grows? The state goes through a norm before anybody reads it, so its length alone
 # does no harm. But each pass the layers speak as loud as before, into a state that is 2.6 times as
@@ -612,20 +620,22 @@ print("  loop, 2.6 times longer each pass", *(f"{x:6.3f}" for x in longer))
 # %% [markdown] id="beyond-text"
 # **Measured here**<!-- by beyond -->, the last two rows in one training. Two camps. What hardly
 # grows overthinks: *loop*, *mhc* and *one*, with factors up to 1.07, are at 5.332, 4.458 and 5.126
-# after 32 passes. What doubles or triples in each pass stays level: 4.141 to 4.179. Is that rest?
-# Hyperloop's state is half a thousand million million long by then. But its direction stands still,
-# because each pass whispers into a longer state. That is a *slider* (chapter 06) of the fastest
-# kind: what it points at stays, and not because a pass agrees with it. And the control confirms it:
-# the plain loop, made longer by hand, stops overthinking, 3.929 after 32 passes where it had 5.043.
-# What protects Hyperloop from too many passes is that its passes are no longer heard.
+# after 32 passes. What doubles or triples in each pass stays level from eight passes on: 4.141 to
+# 4.179 after 32. Is that rest? Hyperloop's state is half a thousand million million long by then.
+# But its direction stands still, because each pass whispers into a longer state. That is a *slider*
+# (chapter 06) of the fastest kind: what it points at stays, and not because a pass agrees with it.
+# And the control confirms it: the plain loop, made longer by hand, stops overthinking, 3.929 after
+# 32 passes where it had 5.043. What protects Hyperloop from too many passes is that its passes are
+# no longer heard.
 #
 # It ends with a bang: after 64 passes the *square* of the length is more than float32 can hold, the
-# norm divides by infinity, and the loss is close to that of saying all 2048 tokens alike, $\log
-# 2048 = 7.62$.
+# norm divides by infinity, and the loss of *hyper* and *sinkhorn* is that of saying all 2048 tokens
+# nearly alike, $\log 2048 = 7.62$. Those that grow more slowly are on their way there.
 #
 # Can what is no longer heard think further, where that is worth something? On mazes larger than any
-# in training more passes than the trained 12 are needed. The authors suggest *one* set of gates for
-# all passes where one wants to go beyond the trained number; and biases of zero grow less at first.
+# in training more passes than the trained 12 may be needed. The authors suggest *one* set of gates
+# for all passes where one wants to go beyond the trained number; and biases of zero grow less at
+# first.
 
 # %% id="variants"
 VARIANTS = {
@@ -641,26 +651,33 @@ for name, about in VARIANTS.items():
     for row in filter(None, rows):
         shares = [row["exact beyond"][n] for n in ("12", "16", "24", "32")]
         print(f"  {name:7s} {about:36s}", *(f"{share:8.2f}" for share in shares))
-large = tasks.flood_fill(64, torch.Generator().manual_seed(5), side=10)
-print("\nlength of the shortest and the longest state of any cell")
+large = tasks.flood_fill(256, torch.Generator().manual_seed(5), side=10)
+away = large.difficulty  # cells from the start to each wet one
+share = [f"{(away.amax(1) <= 2 * n).float().mean():.2f}" for n in (12, 16, 24)]
+print("  news could have come after 12 passes, 16, 24:", *share)
+print("\nlength of the state after 12 passes, median over the cells")
+KINDS = {
+    "wet, and the news has come": (away >= 0) & (away <= 12),
+    "wet, and the news is on its way": away > 24,
+    "dry": (away < 0) & (large.tokens != tasks.WALL),
+}
 for name in ("hyper", "shared"):
     with torch.inference_mode():
-        lengths = maze[name](large.tokens, 24, every_loop=True).loop_states.norm(dim=-1)
-    told = [
-        f"pass {n}: {lengths[n - 1].min():.0e} to {lengths[n - 1].max():.0e}" for n in (6, 12, 24)
-    ]
-    print(f"  {name:7s}", ",   ".join(told))
+        lengths = maze[name](large.tokens, 12).state.norm(dim=-1)
+    told = [f"{kind}: {lengths[cells].median():.2g}" for kind, cells in KINDS.items()]
+    print(f"  {name:7s}", ";  ".join(told))
 
 # %% [markdown] id="variants-text"
-# **Measured here**<!-- by variants -->, in as many trainings as there are rows. With gates of each
-# pass's own the mazes that need more passes do not get them: 0.86 after 12, and 0.86 or 0.87 after
-# 24. Biases of zero change little. With one set of gates for all they do get them, 0.97 and 1.00
-#     after 24. Does the shared model not grow, then? Its longest state does, faster than the
-#     other's. But its gates look at the token, and the shortest state stays **short**: about 50
-#     after 24 passes, where the other model has no cell shorter than fifty million. Whoever is
-#     short still hears. (Are those the cells that wait for news? Look.) After 32 passes the bang
-#     comes: the longest states leave float32, and no maze is right. The plain loop and mHC, which
-#     hardly grow, go on too, and one training of the plain loop loses its way after 24 passes.
+# **Measured here**<!-- by variants -->, in as many trainings as there are rows, the lengths in one.
+# News could have come everywhere in 0.97 of these mazes after the 12 trained passes, and in all
+# after 16. Hyperloop is at 0.86 then and stays there. Biases of zero are no better. With one set of
+# gates for all passes it is at 0.96 to 0.98, and goes on to 0.97 to 1.00. Does the shared model not
+# grow, then? It does, and faster: where the news has come, a state is thirty million long after 12
+# passes. But its gates look at the token: a cell that **waits** is 14 long, a dry one 15. Who is
+# short still hears. With gates of each pass's own the waiting cell is nearly a thousand long by
+# then. After 32 passes the bang comes for the shared model: the square of its longest states leaves
+# float32, and no maze is right. The plain loop and mHC go on too, up to 0.99 and 0.98, and one
+# training of the plain loop loses its way after 24 passes.
 
 # %% [markdown] id="ex4-card"
 # ## Build 4: does each pass do something else?
@@ -759,28 +776,28 @@ plots.mark(
 )
 
 # %% [markdown] id="lens-text"
-# **Measured here**<!-- by cosines -->, three trainings each, of mHC one (the lens in one). In ours
-# it is the other way round: the cosine is 0.91 in the plain loop and 0.97 in Hyperloop. That does
-# **not** replicate. The growth explains ours: each pass reads a longer state, and its layers turn
-# it less. Why the paper's models, which begin with the same growth, differ more from pass to pass
-# we do not know; ours are a thousandth of their size, trained for 500 steps, with four passes
-# instead of three.
+# **Measured here**<!-- by cosines -->, three trainings each, of mHC one; the losses by layer in
+# one. In ours it is the other way round: the cosine is 0.91 in the plain loop and 0.97 in
+# Hyperloop. That does **not** replicate. Growth may be a reason: each pass reads a longer state,
+# and its layers turn it less. But mHC hardly grows and has 0.950, and the paper's models begin with
+# the same growth. They are 70 to 300 times as large and trained for far longer, with three passes
+# instead of four.
 #
-# The lens says where the work is done. In *loop* each layer of each pass lowers the loss a little.
-# In Hyperloop the first pass ends with half of the right words of the last one (0.15 of 0.29) and a
-# loss of 5.20 (only the last pass is judged in training), the second brings most of the rest
-# (0.26), and in the fourth no layer changes anything that the lens can see: 3.87, 3.87, 3.87, 3.87.
-# At the ends of passes the loss is lower than at the layers before, as the paper reports, up to the
-# third; in the fourth there is nothing to gain.
+# What each layer would say (a *lens*: read the answer out of its state) tells where the work is
+# done. In *loop* most of it is done in the first pass. Hyperloop's first pass ends with half of the
+# right words of the last one (0.15 of 0.29) and a loss of 5.20 (only the last pass is judged in
+# training), the second brings most of the rest (0.26). Within the fourth no layer changes anything
+# that the lens can see: 3.87, 3.87, 3.87, 3.87. At the ends of passes the loss is lower than at the
+# layers before, as the paper reports, up to the third.
 
 # %% [markdown] id="ex5-card"
 # ## Build 5: four bits
 #
-# A small model is worth more if it can be made smaller still. Rounding weights to four bits each is
-# customary (the paper does it with GPTQ, which corrects its own errors; we simply round). The
-# weights of a row are taken in groups; a group has one scale, so that its largest weight is the
-# outermost level, and with $b$ bits there are $2^{b-1} - 1$ levels on each side of zero. A group of
-# zeros stays zeros.
+# A small model is worth more if it can be made smaller still. Weights are usually kept in 16 bits
+# (BF16); rounding them to four (INT4) is customary. The paper does it with GPTQ, a method that
+# corrects its own errors; we simply round. The weights of a row are taken in groups; a group has
+# one scale, so that its largest weight is the outermost level, and with $b$ bits there are $2^{b-1}
+# - 1$ levels on each side of zero. A group of zeros stays zeros.
 #
 # **Exercise 09.5 · four bits** · medium · core · 8 minutes · *idea: a scale for each group, and the
 # nearest level*
@@ -886,6 +903,8 @@ for name in ("loop", "hyper", "mhc", "plain20"):
 # | mHC, 16 layers | 241 M | 14.55 | 14.73 | 514 K |
 # | Looped, (2, 4⊗3, 2) | 135.5 M | 14.85 | 15.18 | 786 K |
 # | **Hyperloop** | 135.7 M | **14.40** | **14.68** | 750 K |
+# | Looped, (3, 4⊗3, 3) | 579.4 M | 10.02 | 10.24 | 367 K |
+# | **Hyperloop** | 579.7 M | **9.65** | **9.81** | 354 K |
 # | Transformer, 38 layers | 2018 M | 8.60 | 8.71 | 181 K |
 # | mHC, 38 layers | 2033 M | 8.57 | 8.62 | 109 K |
 # | Looped, (4, 10⊗3, 4) | 990.5 M | 8.68 | 8.97 | 183 K |
@@ -900,18 +919,17 @@ for name in ("loop", "hyper", "mhc", "plain20"):
 # %% [markdown] id="interpret"
 # ## Interpret
 #
-# - **The gain replicates, the story does not.** Hyperloop beats the plain loop in each training, by
-#   somewhat more than in the paper. But its four streams are one stream, and with *one* stream the
-#   gates and vectors do at least as well. At our size it is not the streams that help. Whether they
-#   do at the paper's, its ablation does not say: it has no row with one.
+# - **The gain replicates, the story does not.** Hyperloop beats the plain loop in each training,
+#   and by twice as much as in the paper's small one. But its four streams are one stream, and with
+#   *one* stream the gates and vectors do at least as well. At our size it is not the streams that
+#   help. Whether they do at the paper's, its ablation does not say: it has no row with one.
 # - **Level is not rest.** A loss that stays the same for 32 passes may mean a fixed point (chapter
 #   08's *drawn*), or a state so long that nothing reaches it. Look at lengths and directions, not
 #   at the loss alone.
 # - **A length is a clock.** Where states grow from pass to pass, the same layers do less and less,
-#   without anybody having told them to. That is a schedule, and training made use of it: early
-#   passes prepare, the last one only polishes.
-# - **A bound is a control.** No gate carries news to a neighbour, so on mazes no model can be right
-#   before its time, and one that is must be guessing.
+#   without anybody having told them to. That is a schedule that nobody wrote down.
+# - **A bound is a control.** No gate carries news to a neighbour, so on mazes no model can know
+#   before its time, and one that is right by then has guessed.
 #
 # ### Two open questions (no check)
 #
