@@ -12,7 +12,7 @@
 # %% [markdown] id="title"
 # # 10 · Released models
 #
-# *90 minutes · a laptop CPU, no network · you should have done chapters 03 and 04*
+# *90 minutes · a laptop CPU, no network · you should have done chapters 03 and 04; 07 and 08 help*
 #
 # Does what was shown of small models hold for real ones? Here stands *one* real model,
 # **SmolLM2**, which was never looped, and which you loop by hand, six of its layers, with no
@@ -39,7 +39,7 @@
 # miniatures `huginn-mini`, `ouro-mini`, `retrofit-mini`, `feedforward-mini`. If you choose another
 # model, your cells show its numbers, and the sentences still speak of ours. *Reported* is from
 # Blayney et al. ([arXiv 2604.11791](https://arxiv.org/abs/2604.11791)) unless another source stands
-# there.
+# there; C1 to C17 number what that paper claims, as in the earlier chapters.
 
 # %% id="set-up"
 from math import log
@@ -360,23 +360,24 @@ for share in (0.1, 0.9):
     print(f"α = {share} moves its state by       ", "".join(f"{m:9.0e}" for m in moved))
 
 # %% [markdown] id="ways-text"
-# **Measured here**<!-- by ways, rotated, layers, loops, strip -->, SmolLM2, four texts. At
-# $\alpha = 0.1$ every token rests: the steps shrink to float32's last digit within a dozen loops,
-# at all six layers alike (C4, C6). Each layer has a point of its own, at cosines of 0.91 to 0.94
-# and less from one to another, so the loop walks a cycle in latent space (C2, C7): the hexagon of
-# the slider. Begin a pass at any other layer, and it rests as well (C1, which is **proved**; what
-# the table adds is that it holds down to 1e-07 in a model that nobody trained to loop). At 0.3
-# nine tokens of ten are at rest after 48 loops and the others nearly. At 0.5 none is, and from
-# there on they wander.
+# **Measured here**<!-- by ways, rotated, layers, loops, strip -->, SmolLM2, four texts. At $\alpha
+# = 0.1$ every token rests (but for the first of a text, which is left out here and gets its turn
+# below): the steps shrink to float32's last digit within a dozen loops, at all six layers alike
+# (C4, C6). Each layer has a point of its own, the two least alike at a cosine of 0.91 to 0.94 (the
+# middle half of the tokens), so the loop walks a cycle in latent space (C2, C7): the hexagon of the
+# slider. Begin a pass at any other layer, and it rests as well (C1, which is **proved**; what the
+# table adds is that it holds down to 1e-07 in a model that nobody trained to loop). At 0.3 nine
+# tokens of ten are at rest after 48 loops and the others nearly. At 0.5 none is, and from there on
+# they wander.
 #
-# At the far end nothing is injected, and the loop is the **degenerate** case of the paper (C8):
-# six layers and one direction, cosines of 1.00. But a cosine does not see lengths, and the loop
-# does not rest. The state grows to 31 times its length and slides on, 4 % of it in each loop, for
-# as long as we looked. The tokens do *not* all become alike, their mean cosine stays at 0.51. And
-# the loss? It goes from 3.92 to 20.61, which is far worse than saying all 49,152 tokens alike
-# (10.80). At $\alpha = 0.9$ the cosines are 1.00 as well, and the loss is 16.56. Even at 0.3,
-# where most tokens rest, it is at 4.77. Of these ways only 0.1 costs nothing, to two decimals.
-# (Then again, nine tenths of what each pass reads is then the input.)
+# At the far end nothing is injected, and the loop is the **degenerate** case of the paper (C8): six
+# layers and one direction, cosines of 1.00. But a cosine does not see lengths, and the loop does
+# not rest. The state grows to 31 times its length and slides on, in loop 48 still by 4 % of it. The
+# tokens do *not* all become alike, their mean cosine is 0.51 then. And the loss? It goes from 3.92
+# to 20.61, which is far worse than saying all 49,152 tokens alike (10.80). At $\alpha = 0.9$ the
+# cosines are 1.00 as well, and the loss is 16.56. Even at 0.3, where most tokens rest, it is at
+# 4.77. Of these ways only 0.1 costs nothing, to two decimals. (Then again, nine tenths of what each
+# pass reads is then the input.)
 
 # %% [markdown] id="ex2-card"
 # ## Build 2: the map
@@ -480,18 +481,18 @@ print(f"four naive loops of layers 12 to 17 cost {middle:.2f}; you guessed {my_c
 
 # %% [markdown] id="map-text"
 # **Measured here**<!-- by map, map-table, two-windows -->, SmolLM2, 24 texts of 32 tokens; shades
-# in the figure are one standard deviation over texts. Four **naive** loops cost about a nat in
-# the best windows and up to nearly three elsewhere; at either end, with layer 0 or layer 29
-# inside, they cost seven to ten, which is ruin. Now leave out those windows, and the ones with
-# layer 11 inside. In the others **damped** loops cost from 0.02 to 0.33, and an injection with
-# $\alpha = 0.1$ costs less in each of them, 0.08 at most. There each step up in $\alpha$ costs
-# more, and 0.9 costs from half of what naive loops cost to nearly all of it. In the figure
-# problems and English, which here is pieces of speeches, agree at two loops; at eight naive loops
-# they lie up to about two nats apart, at the first layers 10, 14 and 16. (The map was computed in
-# bfloat16. In the two windows above one of four texts differs from float32 by up to 0.04 in
-# damped loops, by up to 0.03 at $\alpha = 0.1$, and by up to 0.26 where loops do harm. So do not
-# read much into a cost of a few hundredths.) **Reported** by the paper of the damped
-# loop: naive ones destroy, damped ones do not, and a window of four layers in the middle is best.
+# in the figure are one standard deviation over texts. Four **naive** loops cost about a nat in the
+# best windows and up to nearly three elsewhere; at either end, with layer 0 or layer 29 inside,
+# they cost seven to ten, which is ruin. Now leave out those windows, and the ones with layer 11
+# inside. In the others **damped** loops cost from 0.02 to 0.33, and an injection with $\alpha =
+# 0.1$ costs less in each of them, 0.08 at most. There each step up in $\alpha$ costs more, and 0.9
+# costs from half of what naive loops cost to nearly all of it. In the figure problems and English,
+# which here is pieces of speeches, agree at two loops, but for the windows at layer 0; at eight
+# naive loops they lie up to about two nats apart. (The map was computed in bfloat16. In the two
+# windows above one of four texts differs from float32 by up to 0.04 in damped loops, by up to 0.03
+# at $\alpha = 0.1$, and by up to 0.26 where loops do harm. So do not read much into a cost of a few
+# hundredths.) **Reported** by the paper of the damped loop: naive ones destroy, damped ones do not,
+# and a window of four layers in the middle is best.
 #
 # One stretch stands out. Where layer 11 lies inside, in windows from 6 to 11 up to 10 to 15, even
 # $\alpha = 0.1$ costs 0.18 to 0.41, where its neighbours pay 0.01 or 0.02, and damping costs 0.19
@@ -538,7 +539,7 @@ print(f"   chosen most often: {most} ({100 * winners.count(most) / 400:.0f} %)")
 
 # %% [markdown] id="help-text"
 # **Measured here**<!-- by help, map-table -->, SmolLM2. No. Of 567 settings one is better than
-# the model, by 0.001 ± 0.004: it is $\alpha = 0.1$ and two loops, the one that changes least, and
+# the model, by 0.001 ± 0.004: it is an $\alpha = 0.1$ with two loops, which change least, and
 # its error is four times its gain. And see what choosing does. The setting that is best on one
 # half of the texts is better than the model *on that half*, by 0.005 on average. On the other
 # half it is *worse*, by 0.019, and better in only 6 % of the deals. On one half alone that may
@@ -766,13 +767,13 @@ plots.bifurcation(
 
 # %% [markdown] id="orbit-text"
 # **Measured here**<!-- by orbit, why, fork -->, SmolLM2 at $\alpha = 0.1$ where nothing else is
-# said. With the window's first layer at 12 or 13 both tokens shown rest. Take in layer 11, and
-# both turn: with period 2 from layer 11 on, with 4 from 9 or 8 on; from 10 on the first token has
-# 4 and "dinner" has 2. In layers 11 to 17 all 64 tokens of two other texts turn as well, with
-# period 2. `limit_by_cosine`, the paper's rule with its tolerance, calls every one of
-# these 64 a fixed point, even the first token of a text, whose length goes to and fro between
-# 1548 and 13017 in one of them: a cosine does not see length. (The length of "dinner" goes from
-# 221 to 223 only.)
+# said. With the window's first layer at 12 or 13 both tokens shown rest. Take in layer 11, and both
+# turn: with period 2 from layer 11 on, with 4 from 9 or 8 on; from 10 on the first token has 4 and
+# "dinner" has 2. In layers 11 to 17 all 64 tokens of two other texts turn as well, with period 2.
+# `limit_by_cosine`, the paper's rule with its tolerance, calls every one of these 64 a fixed point,
+# even the first token of a text, whose length goes to and fro between 1548 and 13017 in one of
+# them: a cosine does not see length. (The length of "dinner" goes from 221 to 223 only; it steps
+# sideways, by an angle that is too small for the rule.)
 #
 # Who turns them? The first token **alone**, with no text behind it, turns just as it does in
 # front of one, down to the last printed digit (it must, that much is **proved**). **Hold** it,
@@ -782,14 +783,14 @@ plots.bifurcation(
 # small beside it, and it shrinks as $\alpha$ says; once it is short the MLP writes its vector
 # anew. That is our reading, not tested.)
 #
-# And the diagram of the one token, for layers 8 to 19? From $\alpha = 0.5$ down: rest, then two
-# points, four, and from 0.26 to 0.12 a cloud in which twins part by a factor of up to 1.50 a
-# loop. That is **chaos** by this test, with order on either side, in one token of a pretrained
-# model, from one start: in a map of 576 numbers it looks like the road of a map of one number.
-# With layers 11 to 17 there are one or two lengths, but for three at 0.36, where twins come
-# together by a factor of only 0.98 a loop, and that may be a run that has not come to its end. At
-# every $\alpha$ shown twins meet again. (128 loops and 24 values of $\alpha$: where exactly the
-# period doubles, we did not look for.)
+# And the diagram of the one token, for layers 8 to 19? From $\alpha = 0.48$ down: rest, then two
+# points, four and more, and from 0.26 to 0.12 a cloud in which twins part by a factor of up to 1.50
+# a loop. That is **chaos** by this test, with order on either side, in one token of a pretrained
+# model, from one start: in a map of 576 numbers it looks like the road of a map of one number. With
+# layers 11 to 17 there are one or two lengths, but for three at 0.36, where twins come together by
+# a factor of only 0.98 a loop, and that may be a run that has not come to its end. There twins meet
+# again at every $\alpha$ shown. (128 loops and 24 values of $\alpha$: where exactly the period
+# doubles, we did not look for.)
 
 # %% [markdown] id="wrong-intro"
 # ## Settled, and wrong
@@ -879,18 +880,19 @@ for name, label in (("healed", "looped and healed"), ("cut", "cut, not trained")
 print(f"{'SmolLM2 itself':18s}  {once.mean():5.2f}")
 
 # %% [markdown] id="choose-text"
-# **Measured here**<!-- by healed -->, on the four texts. Trained, the loop rests: after 48 loops
-# a step is at float32's last digit. The loss after 1, 2, 4, 16 and 48 loops is 4.05, 4.04, 4.08,
-# 4.13 and 4.13: more loops do little harm, and they do not help. The same cut without training is
-# still moving, and its loss goes from 4.21 to 6.51. Training did not win back what the cut had
-# cost: SmolLM2 itself has 3.92. (Its control with one pass stands in chapter 08.)
+# **Measured here**<!-- by healed -->, losses on four texts, steps and cosines on two of them.
+# Trained, the loop rests: after 48 loops a step is at float32's last digit. The loss after 1, 2, 4,
+# 16 and 48 loops is 4.05, 4.04, 4.08, 4.13 and 4.13: a second loop gains a hundredth, and more do a
+# little harm. The same cut without training is still moving, and its loss goes from 4.21 to 6.51.
+# Training did not win back what the cut had cost: SmolLM2 itself has 3.92. (Its control with one
+# pass stands in chapter 08.)
 #
 # ### Which models?
 #
 # Three of the families that were released as looped models stand here. The real ones take 3 to 16
-# GB, so these are **miniatures**: about 100,000 parameters each, in the official file formats,
-# with cores of three layers, that *we* trained for a minute or two. **A miniature is not the
-# released model.** It has the same forward pass, and may behave quite differently.
+# GB, so these are **miniatures**: 70,000 to 140,000 parameters each, in the official file formats,
+# the looped ones with cores of three layers, that *we* trained for a minute or two. **A miniature
+# is not the released model.** It has the same forward pass, and may behave quite differently.
 #
 # They learned to read **diaries**. Each day names a place, or says that it was spent where one, two
 # or three days before were; for each day the model says the place. *farm, one-back, inn,
@@ -1056,20 +1058,20 @@ far_back = {"4 to 8 steps back": curves["4 to 8 steps back"]}
 plots.trade_off(far_back, "loops", "share of days that are right")
 
 # %% [markdown] id="lens-told"
-# **Measured here**<!-- by lens, rest-table, stages, beyond -->, curves and stages on one seed of
-# each miniature. *Rest*: `huginn-mini` is at rest within twenty loops, each of its layers at a
-# point of its own (cosine 0.84). `ouro-mini` takes three times as long, and rests;
-# `retrofit-mini` does not rest: in the figure its steps shrink to a few hundred-thousandths near
-# loop 60, grow tenfold until near loop 117, and after 128 loops are at 1e-04. Untrained, it is
-# the other way round for Ouro's norms: that draw never rests (C8 **reports** the same of random
-# weights). So in these draws training took rest away, or brought it.
+# **Measured here**<!-- by lens, rest-table, stages, beyond -->, steps and stages on one seed of
+# each miniature, accuracies as means of three. *Rest*: `huginn-mini` is at rest within twenty
+# loops, each of its layers at a point of its own (cosine 0.84). `ouro-mini` takes three times as
+# long, and rests; `retrofit-mini` does not rest: in the figure its steps shrink to a few
+# hundred-thousandths near loop 60, grow tenfold until near loop 117, and after 128 loops are at
+# 1e-04. Untrained, it is the other way round for Ouro's norms: that draw never rests (C8
+# **reports** the same of random weights). So in these draws training took rest away, or brought it.
 #
 # *Stages*: here they show. In each loop, behind its first layer, heads sink into `<bos>`: in
 # `huginn-mini` and `retrofit-mini` from the first loop on, in `ouro-mini` from the second, there
 # up to nearly all heads of a layer. And the picture of the sinks repeats from loop to loop (C10):
 # between loops 5 and 6 a layer's sink rate changes by 0.04 at most where layers differ by 0.46 to
 # 1.00. Not every measure repeats so well: the mixing of `ouro-mini` changes by 0.04 where its
-# layers lie 0.06 apart. The control, which runs once, sinks too, all over its layers.
+# layers lie 0.06 apart. The control, which runs once, sinks too, in all its layers but the first.
 # The lengths tell the norms apart: pinned in `huginn-mini` (C11), reset in each loop in
 # `ouro-mini`, growing in `retrofit-mini`.
 #
@@ -1101,12 +1103,12 @@ report
 
 # %% [markdown] id="type-text"
 # **Measured here**<!-- by reproduce, lens -->, `ouro-mini`, and how to read such a report. These
-# are 16 loops, and by the curves above rest takes this model more than sixty: so C6, where no
-# layer has come near its last state in time, and C9, where two prompts have a token that is not
-# fixed, speak of a run that was too short. The 0 % in C15 say that not one neuron of its layers
-# lifts, or lowers, a few tokens far above, or below, the rest. The paper's side is a number in
-# C6, C9 and C14 (there of another quantity), a span of loops in C7 and a layer in C12; in all
-# other lines there is none to compare with.
+# are 16 loops, and by the curves above rest takes this model more than sixty: so C6, where no layer
+# has come near its last state in time, and C9, where two prompts have a token that is not fixed,
+# speak of a run that was too short. The 0 % in C15 say that not one neuron of its layers lifts, or
+# lowers, a few tokens far above, or below, the rest. The paper's side is a number in C6 (of other
+# families), C9 and C14 (there of another quantity), a span of loops in C7 and a layer in C12; in
+# all other lines there is none to compare with.
 #
 # For a released model (we have not run one ourselves), on a machine with room for it, type in a
 # terminal:
@@ -1302,9 +1304,10 @@ print()
 # %% [markdown] id="interpret"
 # ## Interpret
 #
-# - **Rest is cheap.** Six layers that were trained for something else come to rest as soon as
-#   little enough of the state is carried on, and cycle through six points, in a real model as in
-#   a toy. It takes no training, and it says nothing about whether the loop is of use.
+# - **Rest is cheap.** Six layers that were trained for something else come to rest where little
+#   enough of the state is carried on, and cycle through six points, in a real model as in a toy.
+#   Not everywhere: with layer 11 inside, the first token turns even at $\alpha = 0.02$. It takes no
+#   training, and it says nothing about whether the loop is of use.
 # - **Rest is not right.** A loop can settle on a state that answers worse, and one token can make
 #   all others turn. Judge a loop by a loss, on texts that did not choose it, beside the model
 #   that runs its layers once.
@@ -1328,8 +1331,8 @@ print()
 #
 # ## Key points
 #
-# 1. An injection decides: with little of the state carried on the loop rests, with none it
-#    slides.
+# 1. An injection decides: with little of the state carried on, layers 12 to 17 rest; without one
+#    they slide.
 # 2. Subtract text by text, give the error, and judge a find on texts that did not choose it.
 # 3. When everything turns, ask who turns it: take the suspect alone, and hold it.
 # 4. Config and tensor names say which forward pass a file means; shapes alone do not. `looplab
