@@ -164,6 +164,7 @@ def test_what_needs_a_next_token_says_that_there_is_none():
         ({"tokens": torch.zeros(1, 17, dtype=torch.long)}, "17 tokens.*16 positions"),
         ({"types": [[0, 2, 0]]}, "token type 2: this model knows 0 to 1"),
         ({"types": [[0, 1]]}, "types have shape"),
+        ({"types": [[0, 0.5, 0]]}, "token type 0.5: expected whole numbers"),
     ],
 )
 def test_what_it_cannot_read_is_named(given, told):

@@ -111,6 +111,17 @@ def test_a_prefix_goes_into_a_cache_at_once_and_first(golden):
     assert_close(torch.cat(parts, 1), expected["prefix.r2.logits"], **TOLERANCE)
 
 
+@torch.no_grad()
+def test_padding_is_no_part_of_a_prefix_in_a_cache_either(golden):
+    model, tokens, _ = golden
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    mask[0, :2] = False
+    types = torch.tensor([[1, 1, 1, 1, 1, 0]]).expand(2, 6)  # the padding's too
+    told = model(tokens[:, :6], 2, types=types, cache=Cache(model, 2, 2, mask=mask)).logits
+    alone = model(tokens[:1, 2:6], 2, types=types[:1, 2:]).logits
+    assert_close(told[:1, 2:], alone, **TOLERANCE)
+
+
 def test_loops_go_on_from_both_levels(golden):
     model, tokens, _ = golden
     once = model(tokens, 2).state

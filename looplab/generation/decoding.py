@@ -126,8 +126,6 @@ def generate(
         if at == prompt:
             state = None if start is None else start[:, :prompt]
             # [batch, vocab]
-            if types is not None and mask is not None:
-                types = torch.as_tensor(types, device=mask.device) * mask
             whole = model(tokens, loops, types=types, state=state, cache=cache, tap=tap)
             logits = whole.logits[:, -1]
             spent = loops

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from looplab.basics.whole import whole_number
+
 RIDGE = 1e-4  # added to the residuals' inner products, so that parallel ones can be told apart
 
 
@@ -31,7 +33,7 @@ class Anderson:
     """
 
     def __init__(self, memory: int = 5, share: float = 1.0):
-        self.memory, self.share = memory, share
+        self.memory, self.share = whole_number("memory", memory, 1), share
         self.points: list[Tensor] = []
         self.values: list[Tensor] = []
         self.seen = 0
@@ -92,14 +94,15 @@ def anderson(
     """Evaluate `step` from `start` [batch, token, width] until it hardly changes its point.
 
     Ends at the first evaluation, of `least` to `most`, at which every sequence's residual relative
-    to its value is below `tolerance`. The usual values are those of the attractor models.
+    to its value is below `tolerance`, or at the last: see `residual`. The usual values are those of
+    the attractor models. Raises ValueError for a `memory` or `most` below 1.
 
     >>> found = anderson(lambda z: 0.9 * z + 1, torch.zeros(1, 1, 1))
     >>> found.evaluations, round(found.value.item(), 3)
     (6, 10.0)
     """
     mixer, point = Anderson(memory, share), start
-    for count in range(1, most + 1):
+    for count in range(1, whole_number("most", most, 1) + 1):
         value = step(point)
         length = value.flatten(1).float().norm(dim=1).clamp_min(1e-9)
         residual = ((value - point).flatten(1).float().norm(dim=1) / length).max().item()

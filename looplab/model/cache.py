@@ -128,10 +128,17 @@ class Cache:
     def places(self, tokens: int, rows: Tensor | None = None) -> Tensor:
         """Places in their texts, from 0, of the next `tokens` tokens: [row or 1, token]."""
         at = torch.arange(self.length, self.length + tokens)[None]
-        if self._padding is None:
+        padding = self.padded(self.length + tokens, rows)
+        if padding is None:
             return at
-        padding = self._padding if rows is None else self._padding[rows]
         return (at - padding.sum(1, keepdim=True).cpu()).clamp_min(0)
+
+    def padded(self, tokens: int, rows: Tensor | None = None) -> Tensor | None:
+        """True at those of the first `tokens` tokens that are padding [row, token]; None: none."""
+        if self._padding is None:
+            return None
+        padding = self._padding if rows is None else self._padding[rows]
+        return F.pad(padding, (0, max(tokens - padding.shape[1], 0)))[:, :tokens]
 
     def commit(self, tokens: int, loops: int | Tensor, rows: Tensor | None = None):
         """Keep the tokens that were just run, which took `loops` loops: one number, or [row]."""
@@ -174,9 +181,8 @@ class Cache:
         mask = back >= 0
         if window is not None:
             mask &= back < window
-        if self._padding is not None:
-            padding = self._padding if rows is None else self._padding[rows]
-            padding = F.pad(padding, (0, max(end - padding.shape[1], 0)))[:, :end]
+        padding = self.padded(end, rows)
+        if padding is not None:
             # Padding sees itself, because a softmax over nothing would be NaN.
             mask = mask & ~padding[:, None, None, :] | (back == 0)
         return mask, False

@@ -129,7 +129,8 @@ def as_types(types: object, kinds: int, shape: tuple[int, int], device) -> Tenso
     """Token types [batch, token] as a tensor of longs, for a model that knows `kinds` of them.
 
     None where every token is of type 0, which is what no types mean. Raises ValueError with the
-    shapes for another shape than `shape`, and for a type that the model does not know.
+    shapes for another shape than `shape`, for broken numbers, and for a type that the model does
+    not know.
 
     >>> as_types([[0, 1]], 2, (1, 2), None)
     tensor([[0, 1]])
@@ -143,7 +144,10 @@ def as_types(types: object, kinds: int, shape: tuple[int, int], device) -> Tenso
             f"types have shape {tuple(types.shape)}: expected [batch={shape[0]}, "
             f"token={shape[1]}], {tuple(shape)} as these tokens"
         )
-    types = types.to(device, torch.long)
+    given, types = types, types.to(device, torch.long)
+    broken = given[types.to(given) != given]
+    if len(broken):
+        raise ValueError(f"token type {broken[0].item()}: expected whole numbers")
     low, high = int(types.min()), int(types.max())
     if low < 0 or high >= max(kinds, 1):
         known = f"0 to {kinds - 1}" if kinds else "none, so leave them out"

@@ -21,12 +21,17 @@ def hashed_normal(places: Tensor, terms: Tensor, width: int, std: float) -> Tens
     """Numbers as from N(0, std^2), for tokens at `places` [batch or 1, token], counted from 0.
 
     `terms` [batch] tell the sequences apart: `example_terms` or `row_terms`. Returns float32 on
-    the CPU, [batch, token, width].
+    the CPU, [batch, token, width]. ValueError for other shapes.
 
     >>> state = hashed_normal(torch.arange(50)[None], example_terms([0, 1]), 64, std=0.125)
     >>> state.shape, 0.11 < state.std().item() < 0.14
     (torch.Size([2, 50, 64]), True)
     """
+    if (places.dim(), terms.dim()) != (2, 1) or len({1, len(places), len(terms)}) > 2:
+        raise ValueError(
+            f"places have shape {tuple(places.shape)} and terms {tuple(terms.shape)}: expected "
+            "[batch or 1, token] and [batch]"
+        )
     places = places.to("cpu", torch.float32)[..., None]
     terms = terms.to("cpu", torch.float32)[:, None, None]
     u = torch.arange(width, dtype=torch.float32) * 0.013579
@@ -40,10 +45,15 @@ def hashed_normal(places: Tensor, terms: Tensor, width: int, std: float) -> Tens
 def example_terms(examples: list[int] | Tensor, seed: int = EVALUATION_SEED) -> Tensor:
     """Terms [batch] of evaluation examples by their numbers: what the paper's scores begin with.
 
+    ValueError for numbers that are not whole.
+
     >>> example_terms([0, 1])
     tensor([2.0505, 2.0897])
     """
-    numbers = torch.as_tensor(examples, dtype=torch.int64)
+    numbers = torch.as_tensor(examples)
+    if numbers.is_floating_point():
+        raise ValueError(f"examples={examples}: expected whole numbers, those of the examples")
+    numbers = numbers.to(torch.int64)
     prime = 16777213
     return (2 * pi / prime) * ((numbers * 104729 + seed * 130363) % prime).to(torch.float32)
 

@@ -355,7 +355,10 @@ class LoopedTransformer(Loop):
                     f"types mark a prefix behind {cache.length} tokens in the cache: a prefix has "
                     "to come at once, as the first tokens"
                 )
-            context = open_prefix(context, types == 1)
+            prefix, padding = types == 1, None
+            if cache is not None:
+                padding = cache.padded(length, rows)
+            context = open_prefix(context, prefix if padding is None else prefix & ~padding)
         if mask is not None:
             context = hide(context, mask)
         return context._replace(tokens=tokens) if self.config.value_layers else context
@@ -449,9 +452,7 @@ class LoopedTransformer(Loop):
             )
 
     def _check_state(self, state: Tensor, x: Tensor) -> Tensor:
-        if (
-            self.config.low_cycles and state.shape == x.shape
-        ):  # the low level's; x is the high one's
+        if self.config.low_cycles and state.shape == x.shape:  # the low level's; x is the high's
             return torch.cat((x, state.to(x)), dim=-1)
         expected = (*x.shape[:-1], self.config.state_width)
         if tuple(state.shape) != expected:
