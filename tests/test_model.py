@@ -318,6 +318,7 @@ def test_config_survives_json():
         ({"kv_heads": 3}, "heads=4 is not a multiple of kv_heads=3"),
         ({"norm": "middle"}, "norm='middle': expected one of pre"),
         ({"loops": 0}, "loops=0: expected a whole number of at least 1"),
+        ({"tie_head": "no"}, "tie_head='no': expected True or False"),
         ({"core": 1.5}, "core=1.5"),
         ({"attention": "window"}, "give window exactly when"),
         ({"tie_head": True, "classes": 3}, "tie_head needs"),

@@ -179,6 +179,7 @@ def test_a_training_run_with_a_damaged_file_is_refused(tmp_path):
         (said.replace("use_mhc: false", "use_mhc: true"), "has no tensor transformer.h.1.mhc_"),
         (said.replace("lora_rank: null", "lora_rank: 4"), "lora_rank=4"),
         (said.replace("diagonal_gate", "cayley"), "rs_mixing_strat='cayley'"),
+        (said.replace("diagonal_gate", "null"), "rs_mixing_strat=None"),
         (said + "surprise: 3\n", "surprise=3"),
         ("a: [", "train_config.yaml is not readable YAML"),
     ):

@@ -98,6 +98,14 @@ def test_it_is_written_in_its_own_form_and_verified(name, tmp_path, capsys):
     assert "IFM LoopedLM" in told and "files are the manifest's: 3 compared" in told
 
 
+@pytest.mark.parametrize("name", ["model-00001-of-00001.safetensors", "artifact_manifest.json"])
+def test_no_file_of_another_is_written_over(name, golden, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name} exists: export into a new folder"):
+        zoo.export(golden[0], tmp_path, "ifm")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_files_that_are_not_the_manifests_are_named(folder, capsys):
     (check,) = same_hashes(folder)
     assert check.passed
@@ -114,7 +122,7 @@ def test_files_that_are_not_the_manifests_are_named(folder, capsys):
 def test_the_folders_own_tokenizer_is_found(folder):
     mini = zoo.tokenizer("ouro-mini")
     mini.save_pretrained(folder / "tokenizer")
-    assert zoo.load(folder).words("ann in barn") == mini("ann in barn").input_ids
+    assert zoo.load(folder).words("barn one-back") == mini("barn one-back").input_ids
     assert describe(zoo.load(folder)).startswith("IFM LoopedLM, (1, 2⊗5, 1)_I, ")
 
 
@@ -145,6 +153,7 @@ REFUSED = [
     ({"huginn_recurrent_exit_norm": "rms"}, "huginn_recurrent_exit_norm='rms'"),
     ({"huginn_state_init": "noise"}, "huginn_state_init='noise'"),
     ({"norm_affine": False}, "norm_affine=False"),
+    ({"model_dim": 0}, "a number that cannot be"),
     ({"num_experts": 8}, "num_experts=8"),
     ({"num_layers": 5}, "num_layers=5"),
     ({"qknorm": True}, "qknorm=True"),

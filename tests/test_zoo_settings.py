@@ -140,6 +140,8 @@ REFUSED = [
     ("ouro-a", {"architectures": ["LoopedOuro"]}, "another class"),
     ("nanbeige-a", {"enable_double_loop_split": True}, "enable_double_loop_split=True"),
     ("nanbeige-a", {"emb_neighbor_num": 4}, "emb_neighbor_num=4"),
+    ("nanbeige-a", {"model_type": ["nanbeige"]}, "model_type=['nanbeige']: expected one of"),
+    ("nanbeige-a", {"tie_word_embeddings": "false"}, "tie_word_embeddings='false': expected true"),
     ("nanbeige-a", {"loop_loss_weights": ["a"]}, "loop_loss_weights=['a']"),
     ("TinyLlama", {"sliding_window": 8}, "sliding_window=8"),
     ("TinyLlama", {"num_loops": 4, "auto_map": {"AutoModelForCausalLM": "m.M"}}, "num_loops=4"),

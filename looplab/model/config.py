@@ -102,9 +102,8 @@ class LoopedConfig:
     # the answer
     minus_state: bool = False  # a pass takes the state it began with away again
     branch_gain: float | None = None  # what a core layer adds, times a gate of 0 to this a channel
-    solver: Solver = (
-        "plain"  # where a pass begins: at the last one's end, or looplab.model.anderson
-    )
+    # Where a pass begins: at the last one's end, or where looplab.model.anderson points to
+    solver: Solver = "plain"
     solver_memory: int = 5  # passes that Anderson's method mixes
     solver_share: float = 1.0  # of their ends in the mixture, the rest is of their beginnings
 
@@ -133,6 +132,12 @@ class LoopedConfig:
             value = getattr(self, name)
             if value not in choice:
                 raise ValueError(f"{name}={value!r}: expected one of {', '.join(choice)}")
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.type is bool:
+                if value not in (True, False):
+                    raise ValueError(f"{setting.name}={value!r}: expected True or False")
+                object.__setattr__(self, setting.name, bool(value))  # 1 and 0 are no JSON switches
         for name in ("vocab", "width", "core", "loops", "fields", "heads"):
             self._keep_whole(name, 1)
         for name in ("prelude", "coda", "streams", "types", "low_cycles"):

@@ -19,9 +19,9 @@ from looplab.zoo.files import INDEX, SINGLE, ConfigFile, Stored
 def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
     """Write config.json and model.safetensors into a new folder; returns it.
 
-    `form` is "huginn", "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say), "llama",
-    "ifm", "nanbeige", or "looplab", our own, which has a place for every model, such as one that
-    `loopify` made.
+    `form` is "albert", "attractor", "hrm_text", "huginn", "hyperloop", "ifm", "llama", "nanbeige",
+    "ouro", "retrofit" (Llama's or OLMo-2's, as the model's norms say), or "looplab", our own, which
+    has a place for every model, such as one that `loopify` made.
     Loading the folder gives the same config and weights. A tokenizer is not written: copy its files
     from the model that this one was made of.
 
@@ -60,7 +60,7 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
             whole[first:last] = (piece - part.plus).reshape(last - first, *part.shape[1:])
     if kind.extras is not None:
         written |= kind.extras(model.config, said, written)
-    for name in ("config.json", SINGLE, INDEX):
+    for name in ("config.json", SINGLE, INDEX, kind.weights, *kind.beside):
         if (folder / name).exists():
             raise FileExistsError(f"{folder / name} exists: export into a new folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,8 +71,8 @@ def export(model: LoopedTransformer, folder: str | Path, form: str) -> Path:
         where = dict.fromkeys(written, kind.weights)
         index = {"metadata": {"total_size": size}, "weight_map": where}
         write_text(folder / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n")
-    if kind.finish is not None:
-        kind.finish(folder)
+    for name, text in kind.beside.items():
+        write_text(folder / name, text(folder))
     return folder
 
 

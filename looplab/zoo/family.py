@@ -23,7 +23,8 @@ class Form:
     extras: Callable[[LoopedConfig, dict, dict[str, Tensor]], dict[str, Tensor]] | None = None
     # The file of weights; another than the single one gets an index beside it
     weights: str = SINGLE
-    finish: Callable[[Path], None] | None = None  # writes what else a folder of this form has
+    # Further files of such a folder: name -> text, made of a folder that has the others
+    beside: dict[str, Callable[[Path], str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

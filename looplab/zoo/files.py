@@ -55,6 +55,27 @@ class ConfigFile:
                 f"{' or '.join(map(repr, known))}"
             )
 
+    def one_of(self, key: str, known: dict):
+        """What a value means, in a table of those that looplab has; ValueError for another."""
+        value = self[key]
+        for theirs, ours in known.items():
+            if theirs == value:
+                return ours
+        raise ValueError(
+            f"{self.path} says {key}={value!r}: looplab has this family only with "
+            f"{' or '.join(map(repr, known))}"
+        )
+
+    def switch(self, key: str, absent: bool | None = None) -> bool:
+        """A value that is true or false, null meaning false; ValueError for another.
+
+        `absent` stands in for a key that is not there; where it is None, that is an error too.
+        """
+        value = self[key] if absent is None else self.get(key, absent)
+        if value not in (True, False, None):
+            raise ValueError(f"{self.path} says {key}={value!r}: expected true or false")
+        return bool(value)
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -118,12 +139,12 @@ def stored_tensors(folder: Path, pickles: Sequence[str] = ()) -> dict[str, Store
             f"{folder / small[0]} is a GGUF file, most often of quantised weights: get the model "
             f"as {SINGLE}, before it was quantised"
         )
-    pickles = [
+    others = [
         p.name for p in sorted(folder.iterdir()) if p.suffix in (".bin", ".pt", ".pth", ".tar")
     ]
-    if pickles:
+    if others:
         raise ValueError(
-            f"{folder / pickles[0]} is a pickle, which can run code when it is opened, and looplab "
+            f"{folder / others[0]} is a pickle, which can run code when it is opened, and looplab "
             f"opens none: get the model as {SINGLE}, or convert it where you trust it"
         )
     raise ValueError(f"{folder} has neither {SINGLE} nor {INDEX}: are its weights downloaded?")

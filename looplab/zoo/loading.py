@@ -115,6 +115,8 @@ def _translated(config: ConfigFile, family: Family, stored: dict[str, Stored]) -
         return family.translate(config, stored)
     except (TypeError, AttributeError) as error:  # such as a list where a number should be
         raise ValueError(f"{config.path} has a value of the wrong type ({error})") from error
+    except ArithmeticError as error:  # such as a root of a width of 0
+        raise ValueError(f"{config.path} has a number that cannot be ({error})") from error
     except ValueError as error:  # from LoopedConfig, which does not know the file
         if str(config.path) in str(error):
             raise
@@ -136,8 +138,8 @@ def _check(folder: Folder) -> None:
         strange = next((name for name in stored if name not in parts), None)
         held = f"; it has {strange}, which is not expected" if strange else ""
         raise ValueError(
-            f"{config.path.parent} has no tensor {missing[0]}{more}, which its config.json asks "
-            f"for{held}: get the folder again"
+            f"{config.path.parent} has no tensor {missing[0]}{more}, which its "
+            f"{config.path.name} asks for{held}: get the folder again"
         )
     passed_over = []
     for name, found in stored.items():
@@ -153,8 +155,8 @@ def _check(folder: Folder) -> None:
             )
         if found.shape != parts[name].shape:
             raise ValueError(
-                f"{found.file}: {found.name} has shape {found.shape}, config.json asks for "
-                f"{parts[name].shape}: files of two models?"
+                f"{found.file}: {found.name} has shape {found.shape}, {config.path.name} "
+                f"asks for {parts[name].shape}: files of two models?"
             )
         if found.dtype not in DTYPES:
             raise ValueError(

@@ -162,13 +162,7 @@ _ACTIVATIONS = {
 
 def activation(config: ConfigFile) -> str:
     """Our name of what `hidden_act` says; ValueError for one that looplab does not have."""
-    said = config["hidden_act"]
-    if said not in _ACTIVATIONS:
-        raise ValueError(
-            f"{config.path} says hidden_act={said!r}: looplab has this family only with "
-            f"{', '.join(_ACTIVATIONS)}"
-        )
-    return _ACTIVATIONS[said]
+    return config.one_of("hidden_act", _ACTIVATIONS)
 
 
 def describe_activation(config: LoopedConfig) -> str:

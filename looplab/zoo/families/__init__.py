@@ -20,6 +20,10 @@ def family_of(config: ConfigFile) -> Family:
                 f"{config.path} describes quantised weights ({key}): get the full ones"
             )
     kind = config.get("model_type")
+    if not isinstance(kind, str | None):
+        raise ValueError(
+            f"{config.path} says model_type={kind!r}: expected one of {', '.join(FAMILIES)}"
+        )
     for family in _FOUND:
         if family.detects is not None and family.detects(config):
             kind = family.kinds[0]

@@ -49,11 +49,6 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
 
 
 def _config(config: ConfigFile) -> LoopedConfig:
-    if config["solver"] not in _SOLVERS:
-        raise ValueError(
-            f"{config.path} says solver={config['solver']!r}: looplab has this family only with "
-            f"{' or '.join(_SOLVERS)}"
-        )
     gain = None
     if config["layer_scale_init"] is not None:
         gain = 1.0 if config["gamma_max"] is None else float(config["gamma_max"])
@@ -65,7 +60,7 @@ def _config(config: ConfigFile) -> LoopedConfig:
         injection="add",
         minus_state=True,
         branch_gain=gain,
-        solver=_SOLVERS[config["solver"]],
+        solver=config.one_of("solver", _SOLVERS),
         solver_memory=config["anderson_m"],
         solver_share=config["anderson_beta"],
     )

@@ -40,7 +40,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         head_dim=config.get("head_dim"),
         norm="branch_post" if olmo2 else "pre",
         qk_norm="all" if olmo2 else "none",
-        tie_head=config["tie_word_embeddings"],
+        tie_head=config.switch("tie_word_embeddings"),
     )
     tensors = {
         **ends(ours, _ENDS, stored),

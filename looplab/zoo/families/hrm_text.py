@@ -22,6 +22,7 @@ from looplab.zoo.translation import (
     Translation,
     activation,
     describe_activation,
+    describe_rope,
     ends,
     rope,
 )
@@ -65,10 +66,10 @@ def _config(config: ConfigFile) -> LoopedConfig:
         rope_theta=theta,
         rope_scaling=scaling,
         embed_scale=1 / config["initializer_range"] if scale is None else scale,
-        tie_head=config["tie_word_embeddings"],
+        tie_head=config.switch("tie_word_embeddings"),
         low_cycles=config["L_cycles"],
         attn_gate=True,
-        prefix_lm=config["prefix_lm"],
+        prefix_lm=config.switch("prefix_lm"),
     )
 
 
@@ -115,17 +116,9 @@ def _describe(config: LoopedConfig) -> dict:
 
 
 def _describe_rope(config: LoopedConfig) -> dict:
-    if config.rope_scaling is None:
-        return {"rope_theta": config.rope_theta, "rope_type": "default"}
-    factor, low, high, original = config.rope_scaling
-    return {
-        "factor": factor,
-        "low_freq_factor": low,
-        "high_freq_factor": high,
-        "original_max_position_embeddings": original,
-        "rope_theta": config.rope_theta,
-        "rope_type": "llama3",
-    }
+    """What `rope` reads, in the newer key."""
+    said = describe_rope(config)
+    return {"rope_type": "default", "rope_theta": said["rope_theta"]} | (said["rope_scaling"] or {})
 
 
 _KEYS = Keys(

@@ -76,14 +76,12 @@ def _config(config: ConfigFile) -> LoopedConfig:
     said = ConfigFile(config.path, {**_TRAINED_WITH, **known})
     first, last, layers = said["first_recur_layer"], said["last_recur_layer"], said["n_layer"]
     streams = said["n_res_streams"] or 0
-    around_branches = bool(said.get("use_mhc")) and streams > 0
+    around_branches = said.switch("use_mhc", absent=False) and streams > 0
     if streams > 0:
         said.must_be("duplicate_init_res_proj", True)
         said.must_be("average_fin_res_proj", True)
         if not around_branches:
             said.must_be("mix_rs_every_l_layers", last - first + 1)
-        if said["rs_mixing_strat"] not in _CARRY:
-            said.must_be("rs_mixing_strat", *_CARRY)
     if said.get("n_q_heads") is not None:
         said.must_be("n_q_heads", said["n_head"])
     if said.get("rotary_percentage", 1) != 1:
@@ -106,8 +104,8 @@ def _config(config: ConfigFile) -> LoopedConfig:
         rope_theta=float(said["rope_base"]),
         streams=streams,
         stream_unit="branch" if around_branches else "pass",
-        stream_carry=_CARRY[said["rs_mixing_strat"]] if streams > 0 else "diagonal",
-        loop_embed=streams > 0 and not around_branches and bool(said["add_postmap_pos_embeds"]),
+        stream_carry=said.one_of("rs_mixing_strat", _CARRY) if streams > 0 else "diagonal",
+        loop_embed=streams > 0 and not around_branches and said.switch("add_postmap_pos_embeds"),
     )
 
 

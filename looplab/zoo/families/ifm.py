@@ -18,7 +18,6 @@ import hashlib
 import json
 from pathlib import Path
 
-from looplab.basics.writing import write_text
 from looplab.model import LoopedConfig
 from looplab.zoo.family import Family, Form
 from looplab.zoo.files import INDEX, ConfigFile, Stored
@@ -29,6 +28,7 @@ from looplab.zoo.translation import Part, Translation, ends
 _ENDS = ("embed.weight", "output.output.weight")
 _SHARD = "model-00001-of-00001.safetensors"
 _STARTS = {"normal": "hashed", "zero": "zeros", "input": "input"}
+_SWITCH = {True: True, False: False}
 _EXITS = {"none": "pre", "parameterless_rms": "pre_bare_end"}
 
 _OTHERS = "another architecture of the same library"
@@ -247,8 +247,8 @@ def _config(config: ConfigFile) -> LoopedConfig:
             f"{config.path} says num_layers={layers}, but huginn_ layers that add up to "
             f"{prelude + core + coda}: files of two models?"
         )
-    orthogonal = _choice(config, "huginn_prelude_orthogonal", {True: True, False: False})
-    kind = _choice(config, "huginn_input_injection", {"diagonal": "diagonal", "linear": "concat"})
+    orthogonal = config.one_of("huginn_prelude_orthogonal", _SWITCH)
+    kind = config.one_of("huginn_input_injection", {"diagonal": "diagonal", "linear": "concat"})
     if orthogonal:
         config.must_be("huginn_input_injection", "diagonal")
         kind = "orthogonal"
@@ -265,28 +265,17 @@ def _config(config: ConfigFile) -> LoopedConfig:
         mlp="gated",
         activation="silu",
         mlp_width=config["ffn_hidden_dim"],
-        norm=_choice(config, "huginn_recurrent_exit_norm", _EXITS),
+        norm=config.one_of("huginn_recurrent_exit_norm", _EXITS),
         norm_eps=config["rmsnorm_eps"],
         injection=kind,
-        injection_bias=kind == "concat" and _choice(config, "apply_bias_term", {True: 1, False: 0}),
+        injection_bias=kind == "concat" and config.one_of("apply_bias_term", _SWITCH),
         injection_eps=config["huginn_ortho_projection_eps"],
-        start=_choice(config, "huginn_state_init", _STARTS),
+        start=config.one_of("huginn_state_init", _STARTS),
         start_std=width**-0.5,
         position="rope_interleaved",
         rope_theta=float(config["rope_base"]),
-        input_norm=_choice(config, "huginn_prelude_norm", {"none": False, "rms": True}),
+        input_norm=config.one_of("huginn_prelude_norm", {"none": False, "rms": True}),
     )
-
-
-def _choice(config: ConfigFile, key: str, known: dict):
-    """What a setting means here; ValueError for one that has no meaning here."""
-    value = config[key]
-    if value not in known:
-        raise ValueError(
-            f"{config.path} says {key}={value!r}: looplab has this family only with "
-            f"{' or '.join(map(repr, known))}"
-        )
-    return known[value]
 
 
 def _layer(config: LoopedConfig, ours: str, theirs: str) -> dict[str, tuple[Part, ...]]:
@@ -356,7 +345,7 @@ def _their(known: dict, ours: str) -> str:
     return next((theirs for theirs, word in known.items() if word == ours), next(iter(known)))
 
 
-def _write_manifest(folder: Path) -> None:
+def _manifest(folder: Path) -> str:
     """The list of files that the authors' reader asks for."""
     files = [
         {
@@ -381,7 +370,7 @@ def _write_manifest(folder: Path) -> None:
     }
     told = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     said["manifest_sha256"] = hashlib.sha256(told).hexdigest()
-    write_text(folder / MANIFEST, json.dumps(said, indent=2, sort_keys=True) + "\n")
+    return json.dumps(said, indent=2, sort_keys=True) + "\n"
 
 
 FAMILY = Family(
@@ -390,5 +379,5 @@ FAMILY = Family(
     translate,
     is_ifm,
     settings=_settings,
-    forms={"ifm": Form(_describe, weights=_SHARD, finish=_write_manifest)},
+    forms={"ifm": Form(_describe, weights=_SHARD, beside={MANIFEST: _manifest})},
 )

@@ -48,7 +48,9 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
             f"{config.path} has {', '.join(said) or 'no number of loops'}: expected one of "
             f"{', '.join(_LOOPS)}"
         )
-    tied = config.get("tie_word_embeddings")
+    tied = _ENDS[1] not in stored
+    if config.get("tie_word_embeddings") is not None:
+        tied = config.switch("tie_word_embeddings")
     ours = LoopedConfig(
         **decoder_settings(config),
         loops=config[said[0]],
@@ -57,7 +59,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         qk_norm="head",
         injection="add",
         start="zeros",
-        tie_head=_ENDS[1] not in stored if tied is None else tied,
+        tie_head=tied,
     )
     tensors = {
         **ends(ours, _ENDS, stored),

@@ -45,7 +45,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         loops=len(weights) + 1 if weights else config["num_loops"],
         head_dim=config["head_dim"],
         norm="pre" if skips else "pre_loop_end",
-        tie_head=config.get("tie_word_embeddings", False),
+        tie_head=config.switch("tie_word_embeddings", absent=False),
     )
     norm = "norm.weight" if skips else "cores.0.loop_norm.weight"
     tensors = {

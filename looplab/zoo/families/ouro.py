@@ -36,7 +36,7 @@ def translate(config: ConfigFile, stored: dict[str, Stored]) -> Translation:
         head_dim=config["head_dim"],
         norm="branch_sandwich",
         exit_gate=True,
-        tie_head=config.get("tie_word_embeddings", False),
+        tie_head=config.switch("tie_word_embeddings", absent=False),
     )
     tensors = {
         **ends(ours, _ENDS, stored),

@@ -159,8 +159,8 @@ def code_settings(config: ConfigFile) -> dict:
         "norm_eps": config["norm_eps"],
         "position": "rope_interleaved",
         "rope_theta": float(rope.get("rope_base", _ROPE_BASE)),
-        "qk_norm": "rotated" if config["qk_norm"] else "none",
-        "tie_head": config["tie_embeddings"],
+        "qk_norm": "rotated" if config.switch("qk_norm") else "none",
+        "tie_head": config.switch("tie_embeddings"),
     }
 
 
@@ -177,7 +177,7 @@ def _config(config: ConfigFile) -> LoopedConfig:
         start="normal",
         start_std=sqrt(2 / (5 * config["n_embd"])),
         value_layers=_value_layers(*parts, loops, deep),
-        input_norm=config["prelude_norm"],
+        input_norm=config.switch("prelude_norm"),
         state_out=True,
     )
 

@@ -67,7 +67,9 @@ def _config(config: ConfigFile, form: str) -> LoopedConfig:
     strange = sorted(set(init.values) - {"embed_scale", "embedding", "out_proj", "std"})
     if strange:
         raise ValueError(f"{config.path} has init_values with {strange[0]!r}, which is not known")
-    tied = config.get("tie_embeddings", config.get("tie_word_embeddings"))
+    tied = "tie_embeddings"
+    if tied not in config.values and config.get("tie_word_embeddings") is not None:
+        tied = "tie_word_embeddings"
     return LoopedConfig(
         vocab=config["padded_vocab_size"],
         width=config["n_embd"],
@@ -89,10 +91,10 @@ def _config(config: ConfigFile, form: str) -> LoopedConfig:
         position="rope_interleaved" if huginn else "rope_half",
         rope_theta=theta,
         rope_scaling=scaling,
-        qk_bias=config["qk_bias"],
+        qk_bias=config.switch("qk_bias"),
         qk_norm="all" if form == "branch_post" else "none",
         embed_scale=init["embed_scale"],
-        tie_head=config["tie_embeddings"] if tied is None else tied,
+        tie_head=config.switch(tied),
     )
 
 
