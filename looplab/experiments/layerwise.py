@@ -226,8 +226,7 @@ class Answers:
 
     def names(self) -> list[str]:
         """Questions that the file answers; ValueError where it is damaged."""
-        self._read = self._open() if self._read is None else self._read
-        return list(self._read)
+        return list(self._all())
 
     def save(self) -> Path:
         """Write all that was asked, numbers in half precision."""
@@ -245,11 +244,14 @@ class Answers:
         return self.path
 
     def _stored(self, name: str) -> dict:
+        if name not in self._all():
+            raise ValueError(f"{self.path.name} has no {name!r}: it has {sorted(self._all())}")
+        return self._all()[name]
+
+    def _all(self) -> dict[str, dict]:
         if self._read is None:
             self._read = self._open()
-        if name not in self._read:
-            raise ValueError(f"{self.path.name} has no {name!r}: it has {sorted(self._read)}")
-        return self._read[name]
+        return self._read
 
     def _open(self) -> dict[str, dict]:
         with reading(self.path, "is not a readable record", "get it again, with git checkout"):

@@ -84,6 +84,5 @@ class _Keep:
 def _embedding(model: LoopedTransformer, loop: int) -> Tensor | float:
     """What is added to the output of the pass `loop`, from 0 [width]."""
     core = model.cores[0 if model.config.tied else loop]
-    maps = core.hyper.maps
-    embed = maps[min(loop, len(maps) - 1)].embed  # a loop beyond the last set uses the last
+    embed = core.hyper.at(loop).embed
     return 0.0 if embed is None else precise(embed)

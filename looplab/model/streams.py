@@ -135,7 +135,7 @@ class HyperConnection(nn.Module):
     ) -> tuple[Tensor, Maps]:
         """Input of what the connection is around, and the maps that `write` wants."""
         y = z.unflatten(-1, (self.streams, -1))
-        maps = self._at(loop)(y)
+        maps = self.at(loop)(y)
         if tap is not None:
             shown = {
                 key: show(tap, Site(loop, layer, f"{name}h_{key}"), value)
@@ -148,7 +148,7 @@ class HyperConnection(nn.Module):
     def write(self, z: Tensor, out: Tensor, maps: Maps, loop: int) -> Tensor:
         """The next state, from the one that was read and the output `out` [batch, token, width]."""
         y = z.unflatten(-1, (self.streams, -1))
-        embed = self._at(loop).embed
+        embed = self.at(loop).embed
         if embed is not None:
             out = out + embed
         if maps.res is not None:
@@ -156,7 +156,8 @@ class HyperConnection(nn.Module):
             y = maps.res @ y if whole else maps.res[..., None] * y
         return (y + maps.post[..., None] * out[..., None, :]).flatten(-2)
 
-    def _at(self, loop: int) -> StreamMaps:
+    def at(self, loop: int) -> StreamMaps:
+        """The set of maps that `loop`, from 0, uses."""
         return self.maps[min(loop, len(self.maps) - 1)]
 
 

@@ -218,7 +218,7 @@ def memory_here() -> int | None:
 
 def statement(name: str, tokens: int = 40, loops: int = 32) -> str:
     """What choosing a model means: size, memory and time, in three sentences."""
-    chosen, takes, here = RELEASED[name], cost(name, tokens, loops), memory_here()
+    takes, chosen, here = cost(name, tokens, loops), RELEASED[name], memory_here()
     needs = takes.memory + takes.trace
     machine = "" if here is None else f"; this machine has {here / 1e9:.0f} GB"
     enough = "" if here is None or here > 1.2 * needs else ", which is not enough"

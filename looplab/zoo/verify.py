@@ -230,6 +230,8 @@ def describe(model: LoopedTransformer) -> str:
     family = "Parcae" if config.state_out else config.placement.family
     if config.minus_state:
         family = "attractor"
+    elif config.streams:
+        family = "hyper-connections"
     elif config.low_cycles:
         family = "HRM-Text"
     elif config.start == "hashed":
