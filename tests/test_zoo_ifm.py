@@ -114,9 +114,10 @@ def test_files_that_are_not_the_manifests_are_named(folder, capsys):
     (check,) = same_hashes(folder)
     assert not check.passed and "config.json differ" in check.told
     assert cli.main(["verify", str(folder)]) == 1
-    (folder / "artifact_manifest.json").write_text('{"files": [{"path": 1}]}')
-    assert cli.main(["verify", str(folder)]) == 1
-    assert "artifact_manifest.json is damaged" in capsys.readouterr().err
+    for said in ({"path": 1}, {"path": "config.json", "sha256": 5}):
+        (folder / "artifact_manifest.json").write_text(json.dumps({"files": [said]}))
+        assert cli.main(["verify", str(folder)]) == 1
+        assert "artifact_manifest.json is damaged" in capsys.readouterr().err
 
 
 def test_the_folders_own_tokenizer_is_found(folder):

@@ -303,6 +303,8 @@ def test_what_is_missing_is_an_error(tmp_path, name):
         (table(50_000), "looks like base 50000, and config.json says 5000"),
         (table(5000)[..., :4, :], r"freqs_cis has shape \(1, 32, 1, 4, 2\)"),
         (torch.zeros(1, 32, 1, 8, 2), "no table of one base"),
+        (torch.tensor(1.0), r"freqs_cis has shape \(\)"),
+        (table(5000).int(), "freqs_cis is stored as"),
     ],
 )
 def test_a_stored_table_that_is_not_the_configs_is_refused(stored, told, tmp_path):

@@ -50,6 +50,8 @@ def listed_hashes(folder: Path) -> dict[str, str]:
         return {}
     with reading(path, "is damaged", "get this file again"):
         listed = {one["path"]: one["sha256"] for one in read_json(path)["files"]}
+        if not all(_HASH.fullmatch(said) for said in listed.values()):
+            raise ValueError("what it calls a SHA-256 is none")
     return {name: said for name, said in listed.items() if name.endswith((".json", ".safetensors"))}
 
 

@@ -63,7 +63,8 @@ def load(
         _check_twins(folder, reader)
         if (found := stored.get(known.table)) is not None:
             table = torch.empty(found.shape)
-            reader.into(table, found)
+            if table.dim():  # else it is no table, and has no rows to read
+                reader.into(table, found)
             check_table(known.config, table, found.file, found.name)
         state = {
             name: _read(reader, parts, stored, dtype, device)
@@ -143,7 +144,7 @@ def _check(folder: Folder) -> None:
         )
     passed_over = []
     for name, found in stored.items():
-        if name not in parts:
+        if name not in parts and name != known.table:
             if _does_nothing(name, known):
                 continue
             if known.passes_over:
@@ -153,7 +154,7 @@ def _check(folder: Folder) -> None:
                 f"{found.file} has a tensor {found.name} that a {known.config.notation} model of "
                 "this family does not use: without it the numbers would not be the official ones"
             )
-        if found.shape != parts[name].shape:
+        if name in parts and found.shape != parts[name].shape:
             raise ValueError(
                 f"{found.file}: {found.name} has shape {found.shape}, {config.path.name} "
                 f"asks for {parts[name].shape}: files of two models?"
@@ -169,10 +170,9 @@ def _check(folder: Folder) -> None:
 
 
 def _does_nothing(name: str, known: Translation) -> bool:
-    """Whether a tensor beside those of the model may be there: a twin, or a rotary table."""
+    """Whether a tensor beside those of the model may be there: a twin, or rotary speeds."""
     twin = known.config.tie_head and name in known.ends or any(name in pair for pair in known.twins)
-    table = name == known.table or name.rpartition(".")[2] == "inv_freq"
-    return twin or table or name in known.unused
+    return twin or name in known.unused or name.rpartition(".")[2] == "inv_freq"
 
 
 def _check_twins(folder: Folder, reader: Reader) -> None:
