@@ -20,6 +20,7 @@ from pathlib import Path
 
 from looplab.basics.running import exit_status
 from looplab.basics.tensor_files import reading
+from looplab.basics.whole import whole_number
 from looplab.basics.writing import write_text
 from looplab.comparing.measuring import LEAST, Portrait, portray
 from looplab.comparing.table import csv_table, text_table
@@ -28,7 +29,7 @@ from looplab.streaming import folder as out
 from looplab.streaming.command import device_named, never_looped
 from looplab.streaming.prompts import read
 from looplab.zoo.dtypes import DTYPES
-from looplab.zoo.named import open_named
+from looplab.zoo.named import open_named, outline
 
 FORMAT = "looplab.compare.1"
 
@@ -42,7 +43,11 @@ def main(arguments: list[str]) -> int:
 def _run(given: argparse.Namespace) -> None:
     if given.loops < LEAST:
         raise ValueError(f"--loops {given.loops}: expected at least {LEAST}, to see steps shrink")
-    labels = names_of(given.models)
+    whole_number("batch", given.batch, 1)
+    whole_number("spectra", given.spectra, 0)
+    labels, dtype = names_of(given.models), DTYPES[given.dtype]
+    for model in given.models:  # before anything is written, see that each can read the prompts
+        read(given.prompts, *outline(model, dtype))
     settings = {
         "format": FORMAT,
         "models": given.models,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from looplab.basics.memory import check_bytes
+from looplab.basics.whole import whole_number
 from looplab.measure import (
     answer_signal,
     at_exit,
@@ -23,10 +24,11 @@ from looplab.measure import (
     settling_loop,
 )
 from looplab.measure.stability import leading_multipliers, loop_map, spectral_radius
+from looplab.measure.stages import sink_share
 from looplab.model import LoopedTransformer
-from looplab.streaming import stream
 from looplab.streaming.command import start
 from looplab.streaming.prompts import Prompt, batches
+from looplab.streaming.statistics import AttentionStatistics
 from looplab.tracing import MAX_BYTES
 from looplab.zoo import miniatures
 
@@ -87,8 +89,8 @@ def portray(
     """Run `model` for `loops` loops on `prompts`, `batch` of one length at a time, and look at it.
 
     Multipliers are computed on the first `spectra` prompts, of 32 tokens at most; 0 leaves them
-    out. Losses are said of models that write what they read. ValueError for fewer than 4 loops, and
-    as a run of the model raises; MemoryError where the states of a batch would not fit.
+    out. Losses are said of models that write what they read. ValueError for fewer than 4 loops or
+    a batch below 1, and as a run of the model raises; MemoryError where a batch would not fit.
 
     >>> from looplab import LoopedConfig
     >>> model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2)).eval()
@@ -99,19 +101,20 @@ def portray(
     if loops < LEAST:
         raise ValueError(f"loops={loops}: expected at least {LEAST}, to see whether steps shrink")
     model.check_loops(loops)
-    runs, stages = [], []
+    whole_number("batch", batch, 1)
+    whole_number("spectra", spectra, 0)
+    config, runs = model.config, []
     for some in batches(prompts, batch):
         tokens = torch.stack([prompt.tokens for prompt in some]).to(model.device)
-        begin = start(model, some)
-        sizes = {"states": loops * len(some) * tokens.shape[1] * model.config.state_width * 4}
+        count = tokens.shape[1]
+        sizes = {
+            "states": 4 * loops * len(some) * count * config.state_width,
+            "patterns": 4 * config.core * len(some) * config.heads * count**2,
+        }
         check_bytes(f"{len(some)} prompts", sizes, max_bytes, "give a smaller --batch or --loops")
-        runs.append(_run(model, tokens, loops, begin))
-        seen = stream(model, tokens, loops, to_limit=False, state=begin, max_bytes=max_bytes)
-        stages.append(
-            torch.stack((seen.concentration.mean(-1), seen.sink_rate, seen.mixing.mean(-1)))
-        )
+        runs.append(_run(model, tokens, loops, start(model, some)))
     run = {key: _joined([one[key] for one in runs]) for key in runs[0]}
-    stage = torch.cat(stages, -1).double().mean(-1)  # [3, loop, layer]
+    stage = run["stages"].double().mean(-1)  # [3, loop, layer]
     near, last = run["settling"], run["steps"][-1]
     rests = (near > 0) & (near <= REST * loops)
     answer, answers = run["answers"][-1], run["answers"]
@@ -125,10 +128,10 @@ def portray(
     rate = contraction_rate(run["steps"])
     return Portrait(
         name=name,
-        notation=model.config.notation,
+        notation=config.notation,
         parameters=sum(weight.numel() for weight in model.parameters()),
         weights=weights,
-        trained=model.config.loops,
+        trained=config.loops,
         loops=loops,
         tokens=near.numel(),
         at_rest=rests.double().mean().item(),
@@ -142,9 +145,7 @@ def portray(
         same=(at_exit(answers, exits) == answer).double().mean().item(),
         best_loop=None if best is None else best + 1,
         best_loss=None if best is None else losses[best],
-        trained_loss=losses[model.config.loops - 1]
-        if losses is not None and model.config.loops <= loops
-        else None,
+        trained_loss=None if losses is None or config.loops > loops else losses[config.loops - 1],
         last_loss=None if losses is None else losses[-1],
         steps=[_plain(value) for value in run["steps"].double().median(1).values],
         answered=(answers == answer).double().mean(1).tolist(),
@@ -157,11 +158,15 @@ def portray(
 
 @torch.no_grad()
 def _run(model: LoopedTransformer, tokens: Tensor, loops: int, begin: Tensor | None) -> dict:
-    """By loop and token, tokens of all prompts in one axis: steps, answers, how answers move."""
+    """By loop and token, tokens of all prompts in one axis: steps, answers, how answers move.
+
+    Stages, means over heads, are [3, loop, layer, prompt].
+    """
     ready = model.prepare(tokens, state=begin)
+    heads = AttentionStatistics(model, ready, loops)
     targets = _targets(model, ready.tokens)
     states, answers, moved, losses, before = [], [], [], [], None
-    for _, z in model.passes(ready, loops):
+    for _, z in model.passes(ready, loops, tap=heads):
         logits = model.answer(z, ready).float()
         states.append(z.float())
         answers.append(logits.argmax(-1).flatten())
@@ -172,7 +177,9 @@ def _run(model: LoopedTransformer, tokens: Tensor, loops: int, begin: Tensor | N
             losses.append(F.cross_entropy(said, targets.flatten(), reduction="none"))
         before = logits
     states = torch.stack(states)
+    concentration, sink, mixing, _ = heads.result()  # each [loop, layer, prompt, head]
     return {
+        "stages": torch.stack((concentration.mean(-1), sink_share(sink), mixing.mean(-1))),
         "steps": relative_step(states).flatten(1),
         "settling": settling_loop(states, NEAR).flatten()[None],
         "answers": torch.stack(answers),
