@@ -11,8 +11,9 @@ from looplab.basics.memory import check_bytes
 from looplab.model import LoopedConfig, LoopedTransformer
 from looplab.reproduction.protocol import Protocol, never_loops, trained_loops
 from looplab.streaming.statistics import block_rows, precise
+from looplab.zoo.menu import memory_here
 
-DRAWING = 160 * 2**20  # bytes of open figures and of the libraries that draw them
+DRAWING = 192 * 2**20  # bytes of open figures and of the libraries that draw them
 NEURONS = 2**23  # products of a neuron's vector with a token's, looked at in one go
 
 
@@ -94,11 +95,7 @@ def free_bytes(device: torch.device) -> int:
         said = dict(line.split(":", 1) for line in told)
         return int(said["MemAvailable"].split()[0]) * 1024 + _program()
     except (OSError, KeyError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize  # a system that does not say
+        return memory_here() or sys.maxsize  # a system that does not say
 
 
 def check_memory(
