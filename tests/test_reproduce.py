@@ -236,6 +236,8 @@ def test_mistakes_are_explained_before_anything_is_read(folder, prompts, tmp_pat
         (command(folder, one, out), "prompt 1 has 1 token: expected 2 or more"),
         (command(folder, prompts, out, "--loops", "0"), "loops=0: expected a whole number"),
         (command(folder, prompts, out, "--memory", "0.0001"), "this report would take"),
+        (command(folder, prompts, out, "--memory", "nan"), "--memory nan: expected GiB above 0"),
+        (command(folder, prompts, out, "--sentence", "a text"), "has no tokenizer"),
         (command("nobody", prompts, out), "no checkpoint and no folder 'nobody'"),
     ):
         assert main(arguments) == 2

@@ -31,67 +31,11 @@ class Claim:
 
 def claims(found: Collected) -> tuple[Claim, ...]:
     """A row for every figure of the report."""
-    return tuple(
-        Claim(FIGURES[name][0], name, *_SAYS[name], _OURS[name](found))
-        for name in found.protocol.figures
-    )
-
-
-# figure -> what the paper says, its number
-_SAYS = {
-    "steps": ("Steps of the residual stream shrink from loop to loop, in all models.", NOT_PRINTED),
-    "distances": (
-        "A layer's attention resembles its own at other loops more than other layers' (diagonals).",
-        NOT_PRINTED,
-    ),
-    "limit": (
-        "Huginn and the retrofits are at a fixed point of each layer after a few loops; Ouro 1.4B "
-        "reaches none. The approximate fixed point is the state at recurrence 128.",
-        "within 1 to 2 recurrences (Huginn, retrofits); distances are " + NOT_PRINTED,
-    ),
-    "cycle": (
-        "The core walks a constant cycle in latent space.",
-        "recurrences 16 to 32 overlap; distances are " + NOT_PRINTED,
-    ),
-    "labels": (
-        "Limits other than fixed points are rare on GSM8K. Its algorithm is not printed in the "
-        "text we have: ours is a reconstruction, and rates depend on thresholds.",
-        "about 0.02 % of tokens without a system prompt, 0.14 % with a long persona",
-    ),
-    "stages": (
-        "Each loop goes through the stages of a feedforward model; with prelude and coda the first "
-        "and last happen once.",
-        NOT_PRINTED,
-    ),
-    "norms": (
-        "Huginn's norms act on the stream itself, so its length cannot grow, and no massive "
-        "activations and sinks form.",
-        NOT_PRINTED,
-    ),
-    "ablation": (
-        "Zeros in place of what the source of massive activations adds remove the stages.",
-        "layer 2's MLP in the retrofitted Llama; sizes are " + NOT_PRINTED,
-    ),
-    "beyond": (
-        "Models with a fixed point keep their stages for any number of loops; Ouro's layers go on "
-        "changing, and its accuracy falls beyond its 4 loops, while Huginn's stays level.",
-        "Ouro 1.4B, as its own paper is cited, MMLU at loops 1 to 4: 41.2, 60.4, 66.7, 67.5, lower "
-        "from 5 to 8. Loss, which stands here, is no accuracy",
-    ),
-    "neurons": (
-        "Shares of prediction and suppression neurons along the layers are like those of "
-        "feedforward models.",
-        NOT_PRINTED,
-    ),
-    "floorplan": (
-        "All patterns on one sheet show the repeats at a glance.",
-        "a picture, no number",
-    ),
-    "halves": (
-        "Ouro 2.6B, whose 48 layers were made from 24, goes through the stages twice in one pass.",
-        "two times; correlations are " + NOT_PRINTED,
-    ),
-}
+    rows = []
+    for name in found.protocol.figures:
+        says, paper, ours = _TABLE[name]
+        rows.append(Claim(FIGURES[name][0], name, says, paper, ours(found)))
+    return tuple(rows)
 
 
 def _steps(found: Collected) -> str:
@@ -255,17 +199,73 @@ def _correlation(one: torch.Tensor, other: torch.Tensor) -> str:
     return f"{((one * other).sum(-1)[varies] / size[varies]).mean():.2f}"
 
 
-_OURS = {
-    "steps": _steps,
-    "distances": _distances,
-    "limit": _limit,
-    "cycle": _cycle,
-    "labels": _labels,
-    "stages": _stages,
-    "norms": _norms,
-    "ablation": _ablation,
-    "beyond": _beyond,
-    "neurons": _neurons,
-    "floorplan": _floorplan,
-    "halves": _halves,
+# Figure -> what the paper says, its number, and what says ours
+_TABLE = {
+    "steps": (
+        "Steps of the residual stream shrink from loop to loop, in all models.",
+        NOT_PRINTED,
+        _steps,
+    ),
+    "distances": (
+        "A layer's attention resembles its own at other loops more than other layers' (diagonals).",
+        NOT_PRINTED,
+        _distances,
+    ),
+    "limit": (
+        "Huginn and the retrofits are at a fixed point of each layer after a few loops; Ouro 1.4B "
+        "reaches none. The approximate fixed point is the state at recurrence 128.",
+        "within 1 to 2 recurrences (Huginn, retrofits); distances are " + NOT_PRINTED,
+        _limit,
+    ),
+    "cycle": (
+        "The core walks a constant cycle in latent space.",
+        "recurrences 16 to 32 overlap; distances are " + NOT_PRINTED,
+        _cycle,
+    ),
+    "labels": (
+        "Limits other than fixed points are rare on GSM8K. Its algorithm is not printed in the "
+        "text we have: ours is a reconstruction, and rates depend on thresholds.",
+        "about 0.02 % of tokens without a system prompt, 0.14 % with a long persona",
+        _labels,
+    ),
+    "stages": (
+        "Each loop goes through the stages of a feedforward model; with prelude and coda the first "
+        "and last happen once.",
+        NOT_PRINTED,
+        _stages,
+    ),
+    "norms": (
+        "Huginn's norms act on the stream itself, so its length cannot grow, and no massive "
+        "activations and sinks form.",
+        NOT_PRINTED,
+        _norms,
+    ),
+    "ablation": (
+        "Zeros in place of what the source of massive activations adds remove the stages.",
+        "layer 2's MLP in the retrofitted Llama; sizes are " + NOT_PRINTED,
+        _ablation,
+    ),
+    "beyond": (
+        "Models with a fixed point keep their stages for any number of loops; Ouro's layers go on "
+        "changing, and its accuracy falls beyond its 4 loops, while Huginn's stays level.",
+        "Ouro 1.4B, as its own paper is cited, MMLU at loops 1 to 4: 41.2, 60.4, 66.7, 67.5, lower "
+        "from 5 to 8. Accuracy is not measured here",
+        _beyond,
+    ),
+    "neurons": (
+        "Shares of prediction and suppression neurons along the layers are like those of "
+        "feedforward models.",
+        NOT_PRINTED,
+        _neurons,
+    ),
+    "floorplan": (
+        "All patterns on one sheet show the repeats at a glance.",
+        "a picture, no number",
+        _floorplan,
+    ),
+    "halves": (
+        "Ouro 2.6B, whose 48 layers were made from 24, goes through the stages twice in one pass.",
+        "two times; correlations are " + NOT_PRINTED,
+        _halves,
+    ),
 }

@@ -8,6 +8,7 @@ where it was when the same command is run again. Under torchrun each process tak
 """
 
 import argparse
+import math
 import shlex
 import sys
 from dataclasses import replace
@@ -31,6 +32,8 @@ def main(arguments: list[str]) -> int:
 def _run(given: argparse.Namespace, arguments: list[str]) -> None:
     rank, world = processes()
     device = device_named(given.device)
+    if given.memory is not None and not 0 < given.memory < math.inf:
+        raise ValueError(f"--memory {given.memory:g}: expected GiB above 0, or leave it out")
     folder = given.out or Path(f"reproduced-{Path(given.model).name}")
     limit = None if given.memory is None else int(given.memory * 2**30)
     job = ask(

@@ -40,8 +40,8 @@ def choose(
     `given` is a file as `looplab trace` reads it, or of GSM8K's own lines; "gsm8k", which asks the
     package `datasets`; texts or ids in a list; None for problems of our own in GSM8K's form, and
     for texts in their own language for the miniatures. `encode` turns text into ids, None where the
-    model has no tokenizer. Raises ValueError naming a line that is no prompt, and where there is
-    none.
+    model has no tokenizer. Raises ValueError naming a line that is no prompt, where there is none,
+    and for an `illustration` that is no prompt.
     """
     little = encode is not None and miniatures.is_one(model)
     if given is None and little:
@@ -77,16 +77,15 @@ def _illustration(
     prompts: Sequence[Prompt],
     little: bool,
 ) -> tuple[Tensor, str]:
-    if text is None and little:
+    if text is not None:
+        return _encoded([text], model, _must(encode))[0].tokens, text
+    text = GREETING
+    if little:
         text = miniatures.text(miniatures.where_is(1, torch.Generator().manual_seed(9)).tokens[0])
-    elif text is None:
-        text = GREETING
     try:
-        ids = torch.tensor(_must(encode)(text), dtype=torch.long)
-        model.check_tokens(ids[None])
+        return _encoded([text], model, _must(encode))[0].tokens, text
     except ValueError:
         return prompts[0].tokens, f"prompt {prompts[0].line}, as this model has no tokenizer"
-    return ids, text
 
 
 def _must(encode: Encode | None) -> Encode:

@@ -118,7 +118,8 @@ class Stages:
     def of(self, part: str) -> Tensor:
         """The numbers of one part's layers, in the order in which they ran: [run, stage]."""
         places = [place for place in self._states if place.part == part]
-        return torch.stack([self._row(place) for place in places]) if places else torch.empty(0, 6)
+        rows = [self._row(place) for place in places]
+        return torch.stack(rows) if rows else torch.empty(0, len(STAGES))
 
     def _row(self, place: Place) -> Tensor:
         concentration, sink, mixing = torch.cat(self._heads[place], dim=1)
