@@ -37,17 +37,19 @@ last.'
     """
     columns = min(2, len(panels))
     rows, told, labels = -(-len(panels) // columns), [], {}
+    names = list(dict.fromkeys(name for runs in panels.values() for name in runs))
     shape = {"columns": columns, "rows": rows, "squeeze": False, "sharey": one_scale}
     height = 1.8 * rows + (0.6 if rows == 1 else 0.4)
     with drawing(3.5 * columns, height, **shape) as (figure, grid):
         for unused in grid.flatten()[len(panels) :]:
             unused.set_visible(False)
         for panel, (title, runs) in zip(grid.flatten(), panels.items(), strict=False):
-            for n, (name, values) in enumerate(runs.items()):
+            for name, values in runs.items():
+                n = names.index(name)  # one look for a name in all panels
                 values = np.atleast_2d(numbers(values).astype(float))
                 mean, spread = values.mean(-1), values.std(-1)
                 layer = first + every * np.arange(len(mean))
-                look = _look(n, len(runs))
+                look = _look(n, len(names))
                 (labels[name],) = panel.plot(
                     layer, mean, marker=MARKERS[n % 7], ms=3.5, markevery=(2 * n % 5, 5), **look
                 )
@@ -71,7 +73,8 @@ last.'
         if len(labels) > 1:
             place = {"loc": "outside upper center", "ncols": 4}
             figure.legend(labels.values(), labels.keys(), **place)
-    alt = f"Along {axis}s {first} to {layer[-1]}. " + "; ".join(told) + "."
+    along = "layers" if axis == "layer" else f"the axis “{axis}”,"
+    alt = f"Along {along} {first} to {layer[-1]}. " + "; ".join(told) + "."
     return Picture(figure, alt, dict(panels))
 
 

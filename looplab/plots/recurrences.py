@@ -85,7 +85,8 @@ def groupings(
     and coda, `outside` ([layer], [layer]), at its ends; "recurrence" a line per loop, green to
     yellow, along its layers; "layer" a line per layer, blue to green, over the loops. `loops` are
     the loops' numbers, where not 1, 2, ... Loops without a number (NaN) are passed over. Quantities
-    named in `log` have a logarithmic scale.
+    named in `log` have a logarithmic scale. Raises ValueError for another grouping, and for another
+    number of loops.
 
     >>> groupings({"sinks": torch.tensor([[0.0, 0.5], [0.25, 0.5]])}).alt
     'Quantities in the order in which the layers run, by recurrence and by layer. sinks, mean of \
@@ -97,6 +98,8 @@ layers: 0.25 at loop 1, 0.375 at loop 2, where layers lie between 0.25 and 0.5.'
     told, outside = [], outside or {}
     count, layers = numbers(next(iter(panels.values()))).shape
     loop = np.arange(1, count + 1) if loops is None else np.asarray(loops)
+    if len(loop) != count:
+        raise ValueError(f"loops names {len(loop)} loops: these quantities have {count}")
     titles = {
         "depth": "in the order they run",
         "recurrence": "by recurrence",

@@ -7,6 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from torch import Tensor
 
+from looplab.basics.whole import is_whole
 from looplab.plots.picture import PALETTE, Picture, drawing, numbers
 
 __all__ = ["stream_strips"]
@@ -40,9 +41,8 @@ def stream_strips(
     _check(streams, gates, said)
     count, width = streams.shape[1:]
     loops = list(range(1, len(streams) + 1)) if loops is None else list(loops)
-    for loop in loops:
-        if not 1 <= loop <= len(streams):
-            raise ValueError(f"loops={loops}: these streams have loops 1 to {len(streams)}")
+    if not loops or not all(is_whole(loop, 1) and loop <= len(streams) for loop in loops):
+        raise ValueError(f"loops={loops}: these streams have loops 1 to {len(streams)}")
     lengths = np.linalg.norm(streams, axis=-1)  # [loop, stream]
     rms = lengths[..., None] / np.sqrt(width)
     strips = np.divide(streams, rms, out=np.zeros_like(streams), where=rms > 0)
@@ -94,8 +94,12 @@ def _check(streams: np.ndarray, gates: Mapping[str, np.ndarray], said):
             raise ValueError(
                 f"gates {name!r} have shape {list(gate.shape)}: expected [loop, stream] = {wanted}"
             )
-    if said is not None and [len(said), *{len(row) for row in said}] != wanted:
-        raise ValueError(f"said has {len(said)} loops: expected words [loop][stream] = {wanted}")
+    counts = [len(row) for row in said or ()]
+    if said is not None and counts != [wanted[1]] * wanted[0]:
+        raise ValueError(
+            f"said has {len(said)} loops: expected words [loop][stream] = {wanted}, and they are "
+            f"{counts}"
+        )
 
 
 def _strips(panel, strips: np.ndarray, lengths: np.ndarray, heading: str):

@@ -11,6 +11,7 @@ from looplab import plots
 from looplab.measure import StreamPasses, stream_passes
 from looplab.model import LoopedTransformer
 from looplab.plots.picture import numbers as as_array
+from looplab.plots.streams import MOST
 from looplab.widgets.meta import StreamsMeta
 from looplab.widgets.payload import pack, unpack
 from looplab.widgets.text_stepper import Packed, TextStepper
@@ -20,7 +21,6 @@ __all__ = ["StreamMicroscope"]
 
 GATES = ("pre", "post", "res")
 CELLS = 128  # numbers of a state that a strip shows; more would be finer than a screen
-MOST = 3.0  # times a strip's own rms: from there on colours are full
 SAME = 1e-6  # of a stream's length: what differs less differs by rounding
 MOST_BYTES = 4_000_000
 
