@@ -124,3 +124,11 @@ def test_what_does_not_fit_is_named(given, tmp_path, capsys):
     assert "given twice" in capsys.readouterr().err
     assert cli.main([*given, "--loops", "2"]) == 2
     assert "--loops 2: expected at least 4" in capsys.readouterr().err
+    other = [*given[:-1], str(tmp_path / "other")]
+    for option, value in (("--batch", "0"), ("--spectra", "-1")):
+        assert cli.main([*other, option, value]) == 2
+        assert f"{option[2:]}={value}: expected a whole number" in capsys.readouterr().err
+    (tmp_path / "prompts.jsonl").write_text('{"tokens": [99]}')
+    assert cli.main(other) == 2
+    assert "prompts.jsonl, line 1: token id 99" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
