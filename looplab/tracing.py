@@ -37,6 +37,7 @@ class Trace:
     attention: Tensor | None  # core patterns [loop, layer, batch, head, token, token]
     prelude_attention: Tensor | None = None  # [layer, batch, head, token, token]
     coda_attention: Tensor | None = None  # [layer, batch, head, token, token]
+    gate: Tensor | None = None  # exit gate before its sigmoid [loop, batch, token]
 
     @property
     def loops(self) -> int:
@@ -129,6 +130,8 @@ def plan(
         ),
         "logits": batch * token * config.answers * item,
     }
+    if model.gate is not None:
+        sizes["gate"] = loops * batch * token * item
     if "states" in keep:
         sizes["states"] = loops * config.core * token_size * config.layer_width
     if "states" not in keep or not config.ends_at_layer:
@@ -156,8 +159,8 @@ def trace(
 
     `keep` names what is worth the memory: "states" [loop, layer, batch, token, width] and
     "attention" [loop, layer, batch, head, token, token], that of prelude and coda too; the ends of
-    the loops are always kept. A `tap` may replace values on the way (`looplab.model.tap`): what is
-    recorded is what the run went on with.
+    the loops are always kept, and an exit gate's logits. A `tap` (`looplab.model.tap`) may replace
+    values on the way: what is recorded is what the run went on with.
     `mask` [batch, token] is False at padding, `types` [batch, token] are for models that tell kinds
     of token apart, and all three may be what people have, as in the model's forward pass, a text
     too where the model knows its `words`; what is recorded at the padding itself means nothing.
@@ -204,12 +207,15 @@ class _Recorder:
         self.prelude = empty(config.prelude, *outside)
         self.coda = empty(config.coda, *outside)
         self.states = self.attention = self.prelude_attention = self.coda_attention = None
+        self.gate = None if model.gate is None else empty(loops, batch, token)
         self._slots = {
             "input": [self.input],
             "start": [self.start],
             "prelude.resid": self.prelude.unbind(),
             "coda.resid": self.coda.unbind(),
         }
+        if self.gate is not None:
+            self._slots["core.gate"] = self.gate.unbind()
         if "states" in keep:
             self.states = empty(loops, config.core, batch, token, config.layer_width)
             self._slots["core.resid"] = self.states.flatten(0, 1).unbind()
@@ -253,6 +259,7 @@ class _Recorder:
             self.attention,
             self.prelude_attention,
             self.coda_attention,
+            self.gate,
         )
 
 

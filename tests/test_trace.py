@@ -162,6 +162,24 @@ def test_a_file_from_before_prelude_and_coda_had_attention_is_read(tmp_path):
     assert back.prelude_attention is None and back.coda_attention is None
 
 
+def test_the_exit_gate_is_recorded_and_can_be_replaced(tmp_path):
+    model, tokens = build(exit_gate=True), some_tokens()
+
+    def opened(site, value):
+        """A tap: the gate opens at the end of the third loop and not before."""
+        if site.name == "core.gate":
+            return torch.full_like(value, 20.0 if site.loop == 2 else -20.0)
+        return None
+
+    run = trace(model, tokens, 4)
+    assert torch.equal(run.gate, model(tokens, 4).gate)
+    assert torch.equal(Trace.load(run.save(tmp_path / "run.safetensors")).gate, run.gate)
+    assert trace(model, tokens, 4, tap=opened).gate[:, 0, 0].tolist() == [-20, -20, 20, -20]
+    written = generate(model, tokens, 3, loops=5, tap=opened, exit=ExitRule("gate", 0.5))
+    assert written.loops.tolist() == [[5, 3, 3]] * len(tokens)
+    assert trace(build(), tokens, 4).gate is None
+
+
 @pytest.mark.parametrize("exits", [None, ExitRule("step", 0.3)])
 def test_what_is_written_under_a_tap_is_what_the_tapped_model_says(exits):
     model, tokens = build(prelude=1, coda=1), some_tokens()

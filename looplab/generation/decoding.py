@@ -165,7 +165,7 @@ def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows, 
         token, state=state, cache=cache, rows=None if everyone else rows, tap=tap
     )
     z = ready.start
-    watch = None if rule is None else Watch(rule, model.gate)
+    watch = None if rule is None else Watch(rule)
     left = torch.empty_like(z)  # states at the loop where each row left
     used = torch.full_like(rows, loops)
     inside = torch.arange(len(rows), device=rows.device)  # of `rows`, those still in the loop
@@ -177,7 +177,10 @@ def _run(model, token, cache: Cache, loops, state, rule: ExitRule | None, rows, 
         def readout(state, ready=ready):
             return model.answer(state[:, None], ready, tap=tap)[:, 0]
 
-        settled = watch.settled(z[:, 0], readout)
+        def gate(state, loop=loop):
+            return model.gate_logit(state[:, None], loop, tap=tap)[:, 0]
+
+        settled = watch.settled(z[:, 0], readout, gate)
         if settled.any():
             left[inside[settled]], used[inside[settled]] = z[settled], loop + 1
             going = ~settled

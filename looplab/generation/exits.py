@@ -57,17 +57,21 @@ class ExitRule:
 class Watch:
     """The signal of tokens on their way through the loops; what it remembers is [row, ...]."""
 
-    def __init__(self, rule: ExitRule, gate: Callable | None):
-        if rule.signal == "gate" and gate is None:
-            raise ValueError("this model has no exit gate: choose another signal than 'gate'")
-        self.rule, self.gate = rule, gate
+    def __init__(self, rule: ExitRule):
+        self.rule = rule
         self.before: list[Tensor] = []  # values of the last loops, oldest first
 
-    def settled(self, state: Tensor, readout: Callable[[Tensor], Tensor]) -> Tensor:
-        """Which tokens may leave at the end of this loop: state [row, width] -> bool [row]."""
+    def settled(
+        self, state: Tensor, readout: Callable[[Tensor], Tensor], gate: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Which tokens may leave at the end of this loop: state [row, width] -> bool [row].
+
+        `readout` and `gate` make of such a state logits [row, vocab] and the gate's logit [row];
+        only the one that the rule asks for is called.
+        """
         if self.rule.signal == "gate":
             # In float32: lower precision rounds the sum up to the threshold too early.
-            stays = 1 - self.gate(state).squeeze(-1).float().sigmoid()
+            stays = 1 - gate(state).float().sigmoid()
             inside = stays * self.before[0] if self.before else stays
             self.before = [inside]
             return 1 - inside >= self.rule.threshold

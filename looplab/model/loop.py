@@ -125,11 +125,11 @@ class Loop(nn.Module):
         more = {name: value for name, value in more.items() if value is not None}
         ready = self.prepare(tokens, state=state, generator=generator, cache=cache, tap=tap, **more)
         z, ends, gates = ready.start, [], []
-        for _, z in self.passes(ready, loops, tap=tap, grad_loops=grad_loops):
+        for loop, z in self.passes(ready, loops, tap=tap, grad_loops=grad_loops):
             if every_loop:
                 ends.append(z)
             if self.gate is not None:
-                gates.append(self.gate(z).squeeze(-1))
+                gates.append(self.gate_logit(z, loop, tap=tap))
         logits = show(tap, Site(None, None, "logits"), self.answer(z, ready, tap=tap))
         if cache is not None:
             cache.commit(ready.tokens.shape[1], loops)
@@ -167,6 +167,15 @@ class Loop(nn.Module):
             with torch.set_grad_enabled(torch.is_grad_enabled() and loop >= first_grad):
                 z = self.step(point, ready, loop=loop, tap=tap)
             yield loop, z
+
+    def gate_logit(self, z: Tensor, loop: int, *, tap: Tap | None = None) -> Tensor:
+        """The exit gate before its sigmoid [batch, token], of the state `z` that `loop` ended with.
+
+        `loop` counts from 0. Raises ValueError for a model without a gate.
+        """
+        if self.gate is None:
+            raise ValueError("this model has no exit gate: choose another signal than 'gate'")
+        return show(tap, Site(loop, None, "core.gate"), self.gate(z).squeeze(-1))
 
     def check_says_next(self, what: str) -> None:
         """Raise ValueError where logits are of the token itself; `what` needs those of the next."""

@@ -24,6 +24,7 @@ Names, in the order in which a pass meets them (`core` also reads `prelude` or `
     core.mlp.out     [batch, token, width]        MLP branch, as it is added
     core.resid       [batch, token, width]        stream after the layer
     core.loop_end    [batch, token, width]        what the next loop starts from
+    core.gate        [batch, token]               exit gate before its sigmoid, where it is asked
     logits           [batch, token, vocab]
 
 A model with n streams has n * width numbers in `start`, `core.loop_end` and, where the connections
@@ -33,6 +34,14 @@ are around its branches, `core.resid_mid` and `core.resid`.
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+OUTSIDE = ("embed", "input", "start", "logits")  # once a run, between layers
+OF_LOOPS = ("inject", "h_pre", "h_post", "h_res", "loop_end", "gate")  # of the core, between layers
+OF_LAYERS = (
+    *("attn.q", "attn.k", "attn.pattern", "attn.out", "resid_mid", "mlp.out", "resid"),
+    *(f"{branch}.h_{gate}" for branch in ("attn", "mlp") for gate in ("pre", "post", "res")),
+)
+PARTS = ("prelude", "core", "coda")
 
 
 class Site(NamedTuple):
