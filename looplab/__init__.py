@@ -42,6 +42,7 @@ _SUBMODULES = {
     name: f"looplab.{name}"
     for name in (
         "exercises",
+        "interventions",
         "measure",
         "passport",
         "plots",

@@ -27,7 +27,7 @@ class Kept:
     loops: int
 
     def at(self, name: str, loop: int | None = None, layer: int | None = None) -> Tensor:
-        """The value called `name`, at loop and layer counted from 1; KeyError where none was kept."""
+        """The value called `name` at loop and layer, from 1; KeyError where none was kept."""
         site = Site(None if loop is None else loop - 1, None if layer is None else layer - 1, name)
         if site not in self.values:
             where = "".join(
@@ -123,10 +123,10 @@ def patch(
 ) -> Tap:
     """A tap that puts values of the run `source` in the place of this run's.
 
-    At loop `to_loop` stands what `source` had at `from_loop` (the same loop for None); with neither,
-    every loop gets its own. `layers` and `tokens` as in `at`. With a `direction` [width], or several
-    [direction, width], only the part along them is put there, and what is at right angles stays.
-    Source: activation patching, as in arXiv 2404.15255.
+    At loop `to_loop` stands what `source` had at `from_loop` (the same loop for None); with
+    neither, every loop gets its own. `layers` and `tokens` as in `at`. With a `direction` [width],
+    or several [direction, width], only the part along them is put there, and what is at right
+    angles stays. Source: activation patching, as in arXiv 2404.15255.
 
     >>> from looplab import LoopedConfig, LoopedTransformer, trace
     >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
