@@ -19,6 +19,10 @@ COMMANDS = {
         "make the course a web site whose sliders need no kernel",
     ),
     "doctor": ("looplab.course.doctor", "say what may get in the course's way on this machine"),
+    "export": (
+        "looplab.graphs.command",
+        "write a model as ONNX graphs, or in a released family's form",
+    ),
     "grid": (
         "looplab.experiments.random_stacks",
         "what looped stacks of random weights do: the outcome table",

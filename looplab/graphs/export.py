@@ -71,12 +71,14 @@ def export_onnx(
             raise FileExistsError(f"{folder / file} exists: export into a new folder")
     _need_packages()
     twin = drawn(model, longest)
+    graphs = {part: kind(twin) for part, kind in PARTS.items()}
+    # All are drawn, which takes its time and may fail, before anything is written.
+    programs = {part: _draw(graph, batch, longest) for part, graph in graphs.items()}
     folder.mkdir(parents=True, exist_ok=True)
     parts = {}
-    for part, kind in PARTS.items():
-        graph = kind(twin)
+    for part, graph in graphs.items():
         with in_one_stroke(folder / file_of(part)) as partial:
-            _draw(graph, batch, longest).save(partial)
+            programs[part].save(partial)
             parts[part] = {
                 "file": file_of(part),
                 "inputs": list(graph.inputs),

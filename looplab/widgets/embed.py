@@ -81,6 +81,15 @@ def alone(block: str, *more: Path) -> str:
     return f"{block}<script>(() => {{{script(*more)}}})();</script>"
 
 
+def pieces(*names: str) -> str:
+    """Scripts of `widgets/js`, joined in this order, for a page that has scripts of its own.
+
+    >>> "strokes" in pieces("numbers.js", "palette.js", "pen.js")
+    True
+    """
+    return _joined(*_paths(*names))
+
+
 def _paths(*names: str) -> list[Path]:
     return [_HERE / name for name in names]
 

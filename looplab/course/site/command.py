@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from looplab.course import build
+from looplab.course.explore import pages as explore
 from looplab.course.site import pages
 from looplab.course.site.capture import CaptureError, blocks
 from looplab.course.site.check import file_faults
@@ -80,11 +81,14 @@ def make(stems: list[str], out: Path, jobs: int = 1, cache: Path = CACHE) -> Non
     else:  # processes, since each run of a notebook wants an event loop of its own
         with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
             found = dict(zip(stems, pool.map(capture, stems), strict=True))
+    with_models = explore.ready(cache)
     with tempfile.TemporaryDirectory() as folder:
         source, fresh = Path(folder) / "source", Path(folder) / "site"
         source.mkdir()
         pages.write(source, stems, found)
         _sphinx(source, fresh)
+        if with_models:
+            explore.write(fresh / explore.FOLDER, cache, stems)
         (fresh / MARK).touch()
         (fresh / ".nojekyll").touch()  # or GitHub Pages drops the folders that begin with _
         if out.exists():
