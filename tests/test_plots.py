@@ -230,6 +230,21 @@ FIGURES = {
             "pre, none: 2 cycle, 1 orbit, 1 no rest, 2 explodes",
         ],
     ),
+    "patch_maps": (
+        lambda: plots.patch_maps(
+            {
+                "patched": torch.tensor([[0.0, 0.5, 1.0], [-0.2, 0.1, torch.nan]]),
+                "control": torch.zeros(2, 3),
+            },
+            labels=["the", "red", "fox"],
+        ),
+        [
+            "Share of the difference by loop and token",
+            "patched: largest 100 % at loop 1, token fox; smallest -20 % at loop 2, token the; "
+            "mean 28 %",
+            "control: largest 0 %",
+        ],
+    ),
 }
 each = pytest.mark.parametrize(("draw", "told"), FIGURES.values(), ids=FIGURES)
 
