@@ -83,12 +83,13 @@
   // The part of the address behind # carries the state: read(parameters) takes it on, and write()
   // gives parameters. Returns what a page calls after every change. A suggestion is such a link.
   function shared({ read, write }) {
-    const taken = () => read(new URLSearchParams(location.hash.slice(1)));
+    const show = () => { find("address").value = location.href; };
+    const taken = () => { read(new URLSearchParams(location.hash.slice(1))); show(); };
     const changed = () => {
       history.replaceState(null, "", `#${new URLSearchParams(write())}`);
-      if (find("address")) find("address").value = location.href;
+      show();
     };
-    addEventListener("hashchange", () => { taken(); changed(); });
+    addEventListener("hashchange", taken);
     find("share").addEventListener("click", async () => {
       const field = find("address"), said = find("share");
       field.select();
