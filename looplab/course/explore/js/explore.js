@@ -76,8 +76,14 @@
     back.addEventListener("click", () => { stop(); go(loop - 1); });
     on.addEventListener("click", () => { stop(); go(loop + 1); });
     slider.addEventListener("input", () => { stop(); go(+slider.value); });
+    // Another number of loops; the one at hand stays, where it is one of them.
+    function limit(most) {
+      slider.max = most;
+      loop = Math.min(loop, most);
+      show();
+    }
     show();
-    return { get loop() { return loop; }, get last() { return +slider.max; }, go, start, stop };
+    return { get loop() { return loop; }, get last() { return +slider.max; }, go, limit, start, stop };
   }
 
   // The part of the address behind # carries the state: read(parameters) takes it on, and write()
