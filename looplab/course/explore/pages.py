@@ -40,7 +40,15 @@ PAGES = (
         "Build a forest of twelve nodes and watch each of them find its root, loop by loop.",
         "03",
         ("hero", "root-k1"),
-        ("root.js",),
+        ("layout.js", "root.js"),
+    ),
+    Page(
+        "flood",
+        "Flood a maze",
+        "Build a maze of up to 16 by 16 cells and watch the model's water find its way.",
+        "02",
+        ("flood",),
+        ("flood.js",),
     ),
 )
 
