@@ -21,6 +21,7 @@ ROOMS = tuple(
         "figures",
         "forks",
         "layers",
+        "patching",
         "phases",
         "recurrences",
         "side_by_side",

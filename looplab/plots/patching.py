@@ -30,8 +30,8 @@ def patch_maps(
 
     >>> import torch
     >>> patch_maps({"patched": torch.tensor([[0.0, 0.1], [0.2, 1.0]])}).alt
-    'Share of the difference by loop and token. patched: largest 100 % at loop 2, token 1; smallest \
-0 % at loop 1, token 0; mean 32 %.'
+    'Share of the difference by loop and token. patched: largest 100 % at loop 2, token 1; \
+smallest 0 % at loop 1, token 0; mean 32 %.'
     """
     maps = {name: np.asarray(numbers(one), dtype=float) for name, one in maps.items()}
     shapes = {one.shape for one in maps.values()}
@@ -55,7 +55,7 @@ def patch_maps(
                 panel.text(
                     column,
                     row,
-                    f"{100 * share:.0f}" if np.isfinite(share) else "?",
+                    f"{round(100 * share)}" if np.isfinite(share) else "?",
                     ha="center",
                     va="center",
                     fontsize=7,
@@ -69,6 +69,8 @@ def patch_maps(
         grid[0][0].set_ylabel(words[0])
         bar = figure.colorbar(image, ax=grid, pad=0.01)
         bar.set_label("share of the difference")
+        lowest = min(np.nanmin(one, initial=0) for one in maps.values())
+        bar.ax.set_ylim(max(-1, lowest), 1)  # the scale goes both ways, whatever is there
     alt = f"Share of the difference by {words[0]} and {words[1]}. " + "; ".join(told) + "."
     return Picture(figure, alt, maps)
 
