@@ -18,7 +18,9 @@ class Tables:
     def __init__(self, config: LoopedConfig, longest: int):
         # Which cells of a grid are neighbours depends on its side: that mask is given, not cut.
         self.given = config.attention == "grid"
-        self.whole = make_context(config, 1 if self.given else longest, "cpu", torch.float32)
+        # One token more than that: a table that is cut anywhere is not a table left whole.
+        tokens = 1 if self.given else longest + 1
+        self.whole = make_context(config, tokens, "cpu", torch.float32)
         self.sees: Tensor | None = None  # [token, token], True where a query (row) sees a key
 
     def cut(self, length: int) -> Context:

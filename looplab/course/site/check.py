@@ -75,6 +75,8 @@ def _dead(address: str, page: Path, site: Path, pages: dict) -> list[str]:
         target /= "index.html"
     if not target.is_relative_to(site) or not target.exists():
         return [f"{address} leads nowhere"]
-    if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
+    # A state, such as #loop=3, is no place.
+    place = parts.fragment if "=" not in parts.fragment else ""
+    if place and target in pages and unquote(place) not in pages[target].ids:
         return [f"{address}: there is no such place on that page"]
     return []
