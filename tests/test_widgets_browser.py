@@ -15,7 +15,7 @@ import torch
 from looplab.zoo import checkpoints
 from looplab import grid, tasks, trace
 from looplab.widgets import (
-    FrameStepper, LoopMicroscope, MazeEditor, PhaseStepper, PlaneStepper,
+    FrameStepper, LoopMicroscope, MazeEditor, PatchStepper, PhaseStepper, PlaneStepper,
 )
 
 hero = checkpoints.load("hero")
@@ -51,6 +51,12 @@ path = torch.rand(8, 2, 2)
 phases = PhaseStepper(ends, {("pre", "none", 1.0): path, ("Ouro", "none", 1.0): 1 - path})
 phases""",
     "read-phases": "print(*phases.picture_state()['cell'])\nprint(phases.describe())",
+    "patches": """\
+patches = PatchStepper(torch.tensor([[0.0, 0.5, 1.0], [0.1, 0.6, 0.9]]), parents=[0, 0, 1],
+                       answers=torch.tensor([[[0, 0, 2], [0, 1, 0], [0, 0, 0]]]).repeat(2, 1, 1),
+                       targets=[0, 0, 0])
+patches""",
+    "read-patches": "print(*patches.picture_state()['answers'])\nprint(patches.describe())",
     "frames": "FrameStepper(torch.arange(27).view(3, 3, 3), title='numbers')",
 }
 CANVAS = ".looplab-canvas"
@@ -75,9 +81,14 @@ def loop_of(notebook) -> int:
 
 
 def read_when(notebook, true, cell="read") -> list[str]:
-    """What the kernel says of the widget, once it has heard of what happened in the browser."""
-    reads = (notebook.run(cell).split("\n") for _ in range(browser.PATIENCE))
-    return next(read for read in reads if true(read[0]))
+    """What the kernel says of the widget, line by line, once it has heard what the browser did.
+
+    `true` is asked of all lines: a busy kernel may hear of one thing after it has said another.
+    """
+    reads = (notebook.run(cell).splitlines() for _ in range(browser.PATIENCE))
+    found = next((read for read in reads if true(*read)), None)
+    assert found is not None, f"the kernel never said it; at last: {notebook.text(cell)}"
+    return found
 
 
 def press(notebook, *keys, cell="show"):
@@ -112,7 +123,7 @@ def test_keys_move_the_loop_and_stay_out_of_command_mode(scope):
 def test_python_sees_what_the_browser_shows_and_says_the_same(scope):
     press(scope, "Home", *["ArrowRight"] * 4)
     words = scope.cell("show").locator(".looplab-words").inner_text()
-    assert read_when(scope, lambda state: state.startswith("4 "))[1] == words
+    assert read_when(scope, lambda state, told: state.startswith("4 ") and told == words)
     scope.run("move")
     scope.page.wait_for_function(f"() => document.querySelector('{CANVAS}').dataset.loop === '5'")
 
@@ -127,7 +138,7 @@ def test_holding_a_loop_draws_a_ghost(scope):
     button.click()
     press(scope, "ArrowRight", "ArrowRight")
     assert "loop 2" in scope.cell("show").locator(".looplab-words").inner_text()
-    assert read_when(scope, lambda state: state.endswith("2"))
+    assert read_when(scope, lambda state, told: state.endswith("2"))
     assert scope.cell("show").locator(CANVAS).screenshot() != before
     button.click()
     press(scope, "ArrowLeft")
@@ -222,7 +233,7 @@ def test_a_maze_is_rebuilt_by_clicks_and_by_keys(scope):
     assert scope.page.evaluate("document.activeElement.className") == "looplab-canvas"
     press(scope, "Escape", cell="maze")
     told = words(scope, "maze")
-    assert read_when(scope, lambda read: read == "15", "read-maze")[1] == told
+    assert read_when(scope, lambda walls, said: (walls, said) == ("15", told), "read-maze")
     for now in ("a wall", "free"):  # a click there, and another
         scope.cell("maze").locator(CANVAS).click(position={"x": 100, "y": 60})
         words_when(scope, "maze", f"column 1 is {now} now.")
@@ -241,8 +252,7 @@ def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
     scope.page.keyboard.press("ArrowUp")
     told = words.inner_text()
     assert told.endswith("The run of draw 0: degenerate.")
-    says = read_when(scope, lambda state: state == "pre none 1.0", "read-phases")
-    assert says[1] == told
+    assert read_when(scope, lambda at, said: (at, said) == ("pre none 1.0", told), "read-phases")
     # A click on another cell: the first of the second row.
     box = scope.cell("phases").locator(CANVAS).bounding_box()
     scope.page.mouse.click(box["x"] + 150, box["y"] + 34 + 36 + 14)
@@ -250,6 +260,23 @@ def test_a_cell_of_the_phase_diagram_shows_its_run(scope):
     scope.page.keyboard.press("h")
     scope.page.keyboard.press("End")
     assert "Held beside it: Ouro, none, gain 0.5: " in words.inner_text()
+    assert scope.errors == []
+
+
+def test_a_click_on_a_patching_map_shows_the_answers_under_that_patch(scope):
+    canvas = scope.cell("patches").locator(CANVAS)
+    press(scope, "Home", "ArrowUp", cell="patches")
+    before = canvas.screenshot()
+    assert words(scope, "patches").startswith("The state of A after loop 1 in the place of B's")
+    assert "0 % of the difference. 2 of 3 nodes" in words(scope, "patches")
+    box = canvas.bounding_box()
+    scope.page.mouse.click(box["x"] + 44 + 40 + 20, box["y"] + 50 + 20)  # the second cell
+    told = words_when(scope, "patches", "50 % of the difference. 2 of 3 nodes")
+    assert canvas.screenshot() != before
+    assert read_when(scope, lambda state: state == "0 1 0", "read-patches")[1] == told
+    press(scope, "h", "End", "ArrowDown", cell="patches")
+    told = words_when(scope, "patches", "90 % of the difference. 3 of 3 nodes")
+    assert "Held beside it: The state of A after loop 2" in told
     assert scope.errors == []
 
 
