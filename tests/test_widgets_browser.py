@@ -273,7 +273,7 @@ def test_a_click_on_a_patching_map_shows_the_answers_under_that_patch(scope):
     scope.page.mouse.click(box["x"] + 44 + 40 + 20, box["y"] + 50 + 20)  # the second cell
     told = words_when(scope, "patches", "50 % of the difference. 2 of 3 nodes")
     assert canvas.screenshot() != before
-    assert read_when(scope, lambda state: state == "0 1 0", "read-patches")[1] == told
+    assert read_when(scope, lambda at, said: (at, said) == ("0 1 0", told), "read-patches")
     press(scope, "h", "End", "ArrowDown", cell="patches")
     told = words_when(scope, "patches", "90 % of the difference. 3 of 3 nodes")
     assert "Held beside it: The state of A after loop 2" in told
