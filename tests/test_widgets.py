@@ -11,6 +11,7 @@ from looplab.widgets import (
     FLOOD,
     FrameStepper,
     LoopMicroscope,
+    PatchStepper,
     PhaseStepper,
     PlaneStepper,
     embed,
@@ -390,3 +391,50 @@ def test_a_phase_diagram_says_which_cells_it_has(ends):
     more = grid.grid(["pre"], ["none"], [3], [0.5], [0], width=16, tokens=4)
     with pytest.raises(ValueError, match=r"cores with \[2, 3\] layers"):
         PhaseStepper(ends + more, {("pre", "none", 1.0): path})
+
+
+FLIPS = torch.tensor([[[3, 3], [3, 5]], [[3, 3], [3, 7]]])  # [from_loop, to_loop, token]
+
+
+def test_a_patching_map_shows_what_the_cell_answers():
+    share = torch.tensor([[0.0, 1.0], [0.25, torch.nan]])
+    forest = {"parents": [0, 0], "labels": [3, 5], "targets": [3, 3]}
+    patches = PatchStepper(share, answers=FLIPS, what="one node", **forest)
+    patches.choose(1, 2)
+    state = patches.picture_state()
+    assert (state["from_loop"], state["to_loop"]) == (1, 2)
+    assert (state["answers"], state["right"]) == ([3, 5], [True, False])
+    assert patches.describe() == (
+        "One node of A after loop 1 in the place of B's after loop 2: 100 % of the difference. "
+        "1 of 2 nodes give B's answer."
+    )
+    assert "B's after loop 2: ? of the difference" in patches.meta.captions[1][1]
+    patches.hold(1)
+    assert "Held beside it: One node of A after loop 1" in patches.describe()
+    assert json.loads(json.dumps(patches.stage.meta)) == patches.meta.as_dict()
+    assert "25 % of the difference" in patches.film_strip([(2, 1), (1, 2)]).alt
+    with pytest.raises(ValueError, match="loops 1 to 2 of A and 1 to 2 of B"):
+        patches.choose(3, 1)
+
+
+def test_a_patching_map_shows_words_behind_a_text():
+    said = [[[(" Rome", 0.75), (" the", 0.1)]] * 3] * 2
+    patches = PatchStepper(torch.zeros(2, 3), said=said, text="Italy's capital is")
+    assert patches.picture_state(2)["said"] == [["Rome", 0.75], ["the", 0.1]]
+    assert patches.describe().endswith("0 % of the difference. Next word: Rome 75 %, the 10 %.")
+    assert "Next word: Rome 75 %" in patches.film_strip([(1, 1)]).alt
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "give either answers"),
+        ({"answers": FLIPS}, "parents, targets"),
+        ({"answers": FLIPS[:1], "parents": [0, 0], "targets": [3, 3]}, r"expected \[2, 2, 2\]"),
+        ({"answers": FLIPS, "parents": [0, 0], "targets": [3]}, "1 targets for 2 tokens"),
+        ({"said": [[[("a", 1.0)]]]}, "expected 2 x 2"),
+    ],
+)
+def test_a_patching_map_that_does_not_fit_together_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        PatchStepper(torch.zeros(2, 2), **given)

@@ -28,6 +28,7 @@ DRAWING = (
     "frames.js",
     "plane.js",
     "phases.js",
+    "patches.js",
     "steps.js",
     "layers.js",
     "streams.js",

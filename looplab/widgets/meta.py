@@ -99,6 +99,21 @@ class Forest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PatchesMeta(Meta):
+    """A patching map; array `share` [from_loop, to_loop], and `answers` [from_loop, to_loop, token]
+    where there is a forest.
+    """
+
+    kind: str = "patches"
+    labels: list[str]  # a name for each token of the forest; empty without one
+    targets: list[int] | None  # B's right answers [token]
+    forest: Forest | None  # B's, on which the answers are drawn
+    text: str  # what the words stand behind, where there is no forest
+    said: list | None  # the likeliest next words with their shares [from_loop][to_loop][rank][2]
+    captions: list[list[str]]  # what a cell shows, in words [from_loop][to_loop]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MicroscopeMeta(Meta):
     """One run, and perhaps a second beside it, for the microscope's four panels.
 
