@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from looplab.basics.memory import check_bytes
 from looplab.interventions.changes import At, chain
@@ -168,13 +169,14 @@ def run_patches(
     state: Tensor | None = None,
     generator: torch.Generator | None = None,
     max_bytes: int = MAX_BYTES,
-    bar: bool = False,
+    bar: bool = True,
 ) -> Tensor:
     """The logits [patch, batch, token, vocab] of `tokens` under each patch out of `source`.
 
     The variants run side by side as rows of one batch, in as many turns as `max_bytes` asks for,
-    each from one state at loop 0. `score` makes of the logits of some patches [patch, batch, token,
-    vocab] what is kept of them, [patch, ...]. Raises ValueError for a place that the run has not.
+    each from one state at loop 0, with a `bar` when that takes longer than a second. `score` makes
+    of the logits of some patches [patch, batch, token, vocab] what is kept of them, [patch, ...].
+    Raises ValueError for a place that the run has not.
 
     >>> from looplab import LoopedConfig, LoopedTransformer
     >>> model = LoopedTransformer(LoopedConfig(vocab=10, width=16, heads=2, core=2))
@@ -236,9 +238,7 @@ def _turns(
     each = batch * token * numbers * model.dtype.itemsize
     check_bytes("one patch", {"its run": each}, max_bytes, "patch fewer sequences at a time")
     size = min(len(patches), max(1, max_bytes // each))
-    from tqdm.auto import tqdm  # not at import time: it looks for a notebook
-
-    with tqdm(total=len(patches), unit="patch", disable=not bar) as shown:
+    with tqdm(total=len(patches), unit="patch", disable=not bar, delay=1) as shown:
         for first in range(0, len(patches), size):
             some = patches[first : first + size]
             yield some
