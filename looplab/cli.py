@@ -28,6 +28,10 @@ COMMANDS = {
         "what looped stacks of random weights do: the outcome table",
     ),
     "grade": ("looplab.course.grading.command", "grade notebooks with nbval"),
+    "report": (
+        "looplab.reporting.command",
+        "what a loop does, a model's or your own, in one page with warnings in plain words",
+    ),
     "reproduce": (
         "looplab.reproduction.command",
         "the paper's figures and tables for one model, in one folder",

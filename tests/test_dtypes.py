@@ -42,6 +42,7 @@ MEASURES = {
     "distance_to_limit": lambda to: measure.distance_to_limit(to(STATES), relative=True),
     "exit_cost": lambda to: measure.exit_cost(on(to, [2, 3]), RIGHT.to(to(STATES).device)),
     "first_exit": lambda to: measure.first_exit(to(STATES[:, 0, 0, :, 0]) < 0, 2),
+    "how_it_ends": lambda to: measure.how_it_ends(to(STATES), 0.01),
     "lasting_from": lambda to: measure.lasting_from(to(STATES[:, 0, 0, :, 0]) < 9),
     "limit_by_cosine": lambda to: measure.limit_by_cosine(to(STATES)),
     "limit_by_period": lambda to: measure.limit_by_period(to(STATES)),
@@ -57,6 +58,8 @@ MEASURES = {
         model(to), on(to, [[1, 2, 3]]), 3, 2, generator=torch.Generator().manual_seed(0)
     ),
     "query_key_norm": lambda to: measure.query_key_norm(model(to), 5),
+    "sort_ends": lambda to: stability.sort_ends(to(STATES[:, 0, 0]), to(STATES)[:, 0, 0, 0, 0] < 9),
+    "useful_depth": lambda to: measure.useful_depth(to(STATES[:, 0, 0].flatten(1))),
     "relative_step": lambda to: measure.relative_step(to(STATES)),
     "residual_entropy": lambda to: measure.residual_entropy(to(STATES)),
     "rotation_residual": lambda to: measure.rotation_residual(

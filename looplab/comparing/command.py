@@ -7,6 +7,11 @@ or GGUF file of a released model, or its hub id. FILE has one prompt on each lin
 trace`. DIR gets compare.png, compare.csv, compare.txt (what is printed) and a JSON file for each
 model with all its numbers, written as soon as it is known: an interrupted command goes on where it
 was. Nothing is overwritten.
+
+    looplab compare REPORT REPORT ...
+
+shows reports of `looplab report` beside each other, each a folder or its report.json; with --out
+the table is also written, as compare.txt and compare.csv.
 """
 
 import argparse
@@ -23,8 +28,9 @@ from looplab.basics.tensor_files import reading
 from looplab.basics.whole import whole_number
 from looplab.basics.writing import write_text
 from looplab.comparing.measuring import LEAST, Portrait, portray
-from looplab.comparing.table import csv_table, text_table
+from looplab.comparing.table import aligned, csv_table, text_table
 from looplab.plots import comparison
+from looplab.reporting.table import is_report, read_report, report_csv, report_table
 from looplab.streaming import folder as out
 from looplab.streaming.command import device_named, never_looped
 from looplab.streaming.prompts import read
@@ -41,6 +47,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
+    reports = [is_report(name) for name in given.models]
+    if all(reports):
+        _reports(given)
+        return
+    if any(reports):
+        raise ValueError(
+            f"{given.models[reports.index(True)]} is a report and "
+            f"{given.models[reports.index(False)]} is none: compare reports, or models"
+        )
+    missing = [f"--{name}" for name in ("prompts", "loops", "out") if getattr(given, name) is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: models are run, and need to be told on what")
     if given.loops < LEAST:
         raise ValueError(f"--loops {given.loops}: expected at least {LEAST}, to see steps shrink")
     whole_number("batch", given.batch, 1)
@@ -70,6 +88,23 @@ def _run(given: argparse.Namespace) -> None:
         comparison({one.name: asdict(one) for one in portraits}).save(given.out / "compare.png")
     print(table)
     print(f"\n{len(portraits)} models, {given.loops} loops: see {given.out / 'compare.png'}")
+
+
+def _reports(given: argparse.Namespace) -> None:
+    """Show reports beside each other; nothing is run."""
+    told = [read_report(Path(name).expanduser()) for name in given.models]
+    table = aligned(report_table(told))
+    if given.out is not None:
+        if given.out.exists():
+            raise FileExistsError(
+                f"{given.out} exists, and nothing is overwritten: give --out another name"
+            )
+        given.out.mkdir(parents=True)
+        write_text(given.out / "compare.txt", f"{table}\n")
+        write_text(given.out / "compare.csv", report_csv(told))
+    print(table)
+    if len({json.dumps(one["protocol"]) for one in told}) > 1:
+        print("\nThey were not made alike (inputs, loops or starts differ): see their settings")
 
 
 def _portrait(name: str, label: str, path: Path, given: argparse.Namespace) -> Portrait:
@@ -135,17 +170,16 @@ def _parser() -> argparse.ArgumentParser:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="hero, ouro-mini, smollm2, a model's folder, or a hub id",
+        help="hero, ouro-mini, smollm2, a model's folder, or a hub id; or reports",
     )
     parser.add_argument(
         "--prompts",
         metavar="FILE",
         type=Path,
-        required=True,
         help='lines of {"tokens": [...]}, {"text": "..."} or {"messages": [...]}',
     )
-    parser.add_argument("--loops", metavar="N", type=int, required=True)
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
+    parser.add_argument("--loops", metavar="N", type=int)
+    parser.add_argument("--out", metavar="DIR", type=Path)
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32")
     parser.add_argument("--device", help="default: a GPU where there is one")
     parser.add_argument("--batch", metavar="N", type=int, default=8, help="prompts (default 8)")

@@ -27,10 +27,9 @@ from looplab.measure.stability import leading_multipliers, loop_map, spectral_ra
 from looplab.measure.stages import sink_share
 from looplab.model import LoopedTransformer
 from looplab.streaming.command import start
-from looplab.streaming.prompts import Prompt, batches
+from looplab.streaming.prompts import Prompt, batches, next_targets
 from looplab.streaming.statistics import AttentionStatistics
 from looplab.tracing import MAX_BYTES
-from looplab.zoo import miniatures
 
 LEAST = 4  # loops: a rate is fitted to three steps
 NEAR = 0.01  # of the state's length: a token this near to its last state has settled
@@ -164,7 +163,7 @@ def _run(model: LoopedTransformer, tokens: Tensor, loops: int, begin: Tensor | N
     """
     ready = model.prepare(tokens, state=begin)
     heads = AttentionStatistics(model, ready, loops)
-    targets = _targets(model, ready.tokens)
+    targets = next_targets(model, ready.tokens)
     states, answers, moved, losses, before = [], [], [], [], None
     for _, z in model.passes(ready, loops, tap=heads):
         logits = model.answer(z, ready).float()
@@ -186,17 +185,6 @@ def _run(model: LoopedTransformer, tokens: Tensor, loops: int, begin: Tensor | N
         "moved": torch.stack(moved),
         "losses": torch.stack(losses) if losses else torch.zeros(0, 0),
     }
-
-
-def _targets(model: LoopedTransformer, tokens: Tensor) -> Tensor | None:
-    """What the model should have said at each place: [batch, token], or one token less."""
-    config = model.config
-    if config.fields != 1 or config.answers != config.vocab or miniatures.is_one(model):
-        return None
-    if config.masked_lm:
-        return tokens
-    ahead = config.attention in ("causal", "window") and tokens.shape[1] > 1
-    return tokens[:, 1:] if ahead else None
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

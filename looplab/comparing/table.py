@@ -52,7 +52,7 @@ def text_table(portraits: Sequence[Portrait]) -> str:
         }
         for one in portraits
     ]
-    return f"{_aligned(settling)}\n\n{_aligned(stages)}"
+    return f"{aligned(settling)}\n\n{aligned(stages)}"
 
 
 def csv_table(portraits: Sequence[Portrait]) -> str:
@@ -92,7 +92,14 @@ def ends(stage: list[list[float]]) -> tuple[float, float]:
     return sum(first) / len(first), sum(last) / len(last)
 
 
-def _aligned(rows: list[dict[str, str]]) -> str:
+def aligned(rows: Sequence[dict[str, str]]) -> str:
+    """Rows as lines, names on the left and numbers on the right of their columns.
+
+    >>> print(aligned([{"model": "hero", "loops": "6"}, {"model": "me", "loops": "12"}]))
+    model  loops
+    hero       6
+    me        12
+    """
     heads = list(rows[0])
     wide = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
     lines = []

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import nbformat
 
+from looplab.basics.address import ADDRESS, REPOSITORY
 from looplab.course import measured
 
-REPOSITORY = "OWNER/looplab"  # the only place that knows where the course lives
-ADDRESS = f"https://github.com/{REPOSITORY}"
 ROOT = Path(__file__).resolve().parents[2]
 MAX_BYTES = 400_000
 CELL_SECONDS = 180

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from looplab.model import LoopedTransformer
+from looplab.zoo import miniatures
 
 Encode = Callable[[str | list[dict]], list[int]]
 
@@ -83,6 +84,26 @@ def _tokens(said, encode: Encode) -> Tensor:
     if not isinstance(said["text"], str):
         raise ValueError(f"text is {said['text']!r}: expected a string")
     return torch.tensor(encode(said["text"]), dtype=torch.long)
+
+
+def next_targets(model: LoopedTransformer, tokens: Tensor) -> Tensor | None:
+    """What the model should have said at each place of `tokens` [batch, token], or one token less.
+
+    The next tokens, or, of a model that fills in hidden ones, the tokens themselves; None for a
+    model that does not write what it reads.
+
+    >>> from looplab import LoopedConfig
+    >>> model = LoopedTransformer(LoopedConfig(vocab=9, width=16, heads=2))
+    >>> next_targets(model, torch.tensor([[1, 2, 3]]))
+    tensor([[2, 3]])
+    """
+    config = model.config
+    if config.fields != 1 or config.answers != config.vocab or miniatures.is_one(model):
+        return None
+    if config.masked_lm:
+        return tokens
+    ahead = config.attention in ("causal", "window") and tokens.shape[1] > 1
+    return tokens[:, 1:] if ahead else None
 
 
 def batches(prompts: Sequence[Prompt], size: int) -> list[list[Prompt]]:

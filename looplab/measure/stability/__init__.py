@@ -6,7 +6,7 @@ to learn what the numbers mean.
 """
 
 from looplab.measure.contraction import ContractionFit, fit_contraction
-from looplab.measure.stability.attraction import Basins, basins
+from looplab.measure.stability.attraction import Basins, basins, sort_ends
 from looplab.measure.stability.jacobian import loop_map
 from looplab.measure.stability.lyapunov import Lyapunov, lyapunov_exponents
 from looplab.measure.stability.multipliers import (
@@ -31,6 +31,7 @@ __all__ = [
     "loop_map",
     "lyapunov_exponents",
     "solve",
+    "sort_ends",
     "spectral_norm",
     "spectral_radius",
     "split_steps",

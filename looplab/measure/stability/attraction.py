@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from looplab.measure.shapes import precise
 from looplab.measure.stability.jacobian import Map, precisely
 
 
@@ -48,6 +49,20 @@ def basins(step: Map, starts: Tensor, loops: int, tolerance: float = 1e-3) -> Ba
     flat = ends.reshape(len(ends), -1)
     unit = flat.norm(dim=1).mean().clamp_min(torch.finfo(flat.dtype).tiny)
     arrived = (flat - before.reshape(flat.shape)).norm(dim=1) < tolerance / 10 * unit
+    return sort_ends(ends, arrived, tolerance)
+
+
+def sort_ends(ends: Tensor, arrived: Tensor, tolerance: float = 1e-3) -> Basins:
+    """Sort `ends` [start, ...] of runs by where they are, as `basins` does.
+
+    `arrived` [start] says which of them came to rest.
+
+    >>> sort_ends(torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([True, False, True])).basin
+    tensor([ 0, -1,  1])
+    """
+    ends = precise(ends)
+    flat = ends.reshape(len(ends), -1)
+    unit = flat.norm(dim=1).mean().clamp_min(torch.finfo(flat.dtype).tiny)
 
     label = torch.full((len(ends),), -1, dtype=torch.long, device=ends.device)
     found = 0
