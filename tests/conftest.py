@@ -27,6 +27,8 @@ def pytest_report_header(config):
 ALONE = ("test_a_solved_chapter", "test_a_hostile_answer", "test_solve_save_lose")
 # A word in a test's name, its group; the first that fits.
 GROUPS = {"colabs_widgets": "Colab", "jupyterlab": "JupyterLab"}
+# Files whose tests need the same exported models, which the first of them makes.
+EXPORTS = ("test_onnx.py", "test_explore.py", "test_explore_pages.py", "test_site.py")
 # The longest first, or one core would wait for the other at the end.
 FIRST = ("JupyterLab", "Colab", *ALONE, "test_site.py", "test_grade.py")
 
@@ -38,7 +40,10 @@ def group_of(nodeid):
     for word, group in GROUPS.items():
         if word in test:
             return group
-    return nodeid if test.startswith(ALONE) else file.rpartition("/")[2]
+    name = file.rpartition("/")[2]
+    if name in EXPORTS:
+        return "test_site.py"
+    return nodeid if test.startswith(ALONE) else name
 
 
 @pytest.hookimpl(optionalhook=True)

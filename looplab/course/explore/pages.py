@@ -6,12 +6,13 @@ import hashlib
 import html
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from looplab.course import build
-from looplab.course.explore import models, runtime
+from looplab.course.explore import design, models, runtime, sentence
 from looplab.widgets import embed
 
 _HERE = Path(__file__).parent
@@ -31,6 +32,7 @@ class Page:
     chapter: str  # the number of the chapter that it belongs to
     models: tuple[str, ...] = ()  # of models.MODELS, loaded when the page asks for them
     scripts: tuple[str, ...] = ()  # of js/
+    given: Callable[[], dict] | None = None  # what these find as JSON in the element "given"
 
 
 PAGES = (
@@ -49,6 +51,23 @@ PAGES = (
         "02",
         ("flood",),
         ("flood.js",),
+    ),
+    Page(
+        "sentence",
+        "One sentence",
+        "Type a sentence and watch a small model change its mind about it, loop by loop.",
+        "08",
+        ("drawn", "loop"),
+        ("byte_pairs.js", "sentence.js"),
+        sentence.given,
+    ),
+    Page(
+        "design",
+        "Design a loop",
+        "Throw dice for a loop's weights: does it rest, go on tour, or wander for ever?",
+        "05",
+        scripts=("random_stack.js", "ends.js", "design.js"),
+        given=design.given,
     ),
 )
 
@@ -78,7 +97,7 @@ def write(out: Path, cache: Path, stems: list[str], pages: tuple[Page, ...] = PA
     folder = runtime.fetch(cache)
     shutil.copy(folder / runtime.SCRIPT, out)
     parts = {"glue": folder / runtime.GLUE, "wasm": folder / runtime.WASM}
-    write_parcel(out, "runtime", {name: packed(path) for name, path in parts.items()})
+    write_parcel(out, "runtime", {name: packed(path.read_bytes()) for name, path in parts.items()})
     for name in sorted({name for page in pages for name in page.models}):
         write_parcel(out, f"models/{name}", model_parcel(models.graphs(name, cache)))
     drawing = embed.pieces(*embed.DRAWING)
@@ -102,6 +121,10 @@ def page_text(page: Page, pages: tuple[Page, ...], stems: list[str]) -> str:
     )
     scripts = "".join(f'<script defer src="{name}"></script>' for name in page.scripts)
     address, words = chapter_link(page.chapter, stems)
+    if page.given is not None:
+        # "<" could end the element early; as an escape it means the same.
+        data = json.dumps(page.given(), separators=(",", ":")).replace("<", "\\u003c")
+        body += f'<script type="application/json" id="given">{data}</script>'
     return frame.substitute(
         title=html.escape(page.title),
         about=html.escape(page.about, quote=True),
@@ -121,15 +144,18 @@ def chapter_link(number: str, stems: list[str]) -> tuple[str, str]:
     return address, f"chapter {number}, {stem[3:].replace('_', ' ')}"
 
 
-def packed(path: Path) -> str:
-    """A file as text for a script: gzip, then base64; the same for the same file."""
-    return base64.b64encode(gzip.compress(path.read_bytes(), 9, mtime=0)).decode()
+def packed(data: bytes) -> str:
+    """Bytes as text for a script: gzip, then base64; the same for the same bytes."""
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
 def model_parcel(folder: Path) -> dict:
     """What a page is handed of an exported model."""
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    graphs = {name: packed(folder / part["file"]) for name, part in about["parts"].items()}
+    graphs = {}
+    for name, part in about["parts"].items():
+        graphs[name] = packed(models.light(folder / part["file"]))
+        del part["file"], part["sha256"]  # of the files, which stand no longer by themselves
     return {"about": about, "graphs": graphs}
 
 

@@ -23,14 +23,19 @@
   }
 
   // Loads a model and says so in #status; returns it. A failure is told there, and thrown.
+  let shown = null;                              // the model that #status speaks of
   async function open(name) {
     const status = find("status");
+    if (shown?.about.name === name) return shown;
     status.textContent = "The model is loading …";
     status.dataset.state = "loading";
+    shown = null;
+    delete status.dataset.kept;
     try {
       const model = await looplab.engine.load(name);
       status.textContent = `The model runs on your device: ${name}, ${model.about.notation}.`;
       status.dataset.state = "ready";
+      shown = model;
       keep();
       return model;
     } catch (error) {
@@ -44,7 +49,7 @@
   function player(host, { first = 1, last, change }) {
     const button = (text, label) => make("button", { type: "button", textContent: text,
       ariaLabel: label, title: label });
-    const play = button("Play", "Play the loops");
+    const play = make("button", { type: "button", textContent: "Play" });
     const back = button("‹", "One loop back"), on = button("›", "One loop on");
     const slider = make("input", { type: "range", min: first, max: last, value: first });
     slider.setAttribute("aria-label", "loop");
@@ -138,7 +143,15 @@
 
   // Over http the pages are kept, for a visit without a network; from a disk they are there anyway.
   const kept = location.protocol.startsWith("http") && "serviceWorker" in navigator;
-  if (kept) navigator.serviceWorker.register("worker.js").catch(() => {});
+  if (kept) {
+    navigator.serviceWorker.register("worker.js").catch(() => {});
+    navigator.serviceWorker.addEventListener("message", () => {
+      const status = find("status");
+      if (status.dataset.kept || status.dataset.state !== "ready") return;
+      status.dataset.kept = "yes";
+      status.append(" The page works without a network from now on.");
+    });
+  }
   async function keep() {
     if (!kept) return;
     const { active } = await navigator.serviceWorker.ready;
