@@ -46,6 +46,7 @@ _SUBMODULES = {
         "measure",
         "passport",
         "plots",
+        "reporting",
         "reproduction",
         "streaming",
         "tasks",

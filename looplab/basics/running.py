@@ -1,11 +1,13 @@
-"""A command that can be run again: how it ends, and what it says then."""
+"""A command: how it ends, and what it says then."""
 
 import sys
 from collections.abc import Callable
 
 
-def exit_status(command: str, run: Callable[[], None]) -> int:
-    """Run a resumable command; 0, 130 where it was interrupted, 2 where it says what is wrong.
+def exit_status(command: str, run: Callable[[], None], resumes: bool = True) -> int:
+    """Run a command; 0, 130 where it was interrupted, 2 where it says what is wrong.
+
+    One that `resumes` goes on where it was; another has written nothing.
 
     >>> exit_status("looplab trace", lambda: None)
     0
@@ -13,7 +15,8 @@ def exit_status(command: str, run: Callable[[], None]) -> int:
     try:
         run()
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; the same command goes on from here", file=sys.stderr)
+        told = "the same command goes on from here" if resumes else "nothing was written"
+        print(f"{command}: interrupted; {told}", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"{command}: {error}", file=sys.stderr)

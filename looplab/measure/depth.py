@@ -9,9 +9,9 @@ from looplab.measure.shapes import precise
 
 __all__ = ["UsefulDepth", "useful_depth"]
 
-ERRORS = 2  # standard errors within which two losses are not told apart
+LEVEL = 0.005  # of resampled means lie below the interval, and as many above; loops are many
 LEAST = 8  # inputs, for an error to mean something
-RESAMPLES = 500
+RESAMPLES = 2000
 
 
 class UsefulDepth(NamedTuple):
@@ -24,6 +24,8 @@ class UsefulDepth(NamedTuple):
     share: float  # of resampled sets of inputs in which `best` is the best loop again
     above: Tensor  # loss above that of the best loop, chosen on other inputs [loop]
     error: Tensor  # standard error of `above` [loop]
+    low: Tensor  # 99 % interval of `above`, by resampling inputs [loop]
+    high: Tensor
     margin: float  # a loss that is too small to matter
 
     @property
@@ -34,7 +36,7 @@ class UsefulDepth(NamedTuple):
     @property
     def overthinking(self) -> bool:
         """Whether the last loop is worse than the plateau, by more than the noise."""
-        return bool(self.above[-1] > max(ERRORS * self.error[-1].item(), self.margin))
+        return bool(self.low[-1] > self.margin)
 
 
 def useful_depth(losses: Tensor, margin: float = 0.0) -> UsefulDepth:
@@ -42,12 +44,13 @@ def useful_depth(losses: Tensor, margin: float = 0.0) -> UsefulDepth:
 
     `losses` are means over each input's tokens, which stand together: an input is what was drawn
     independently. The lowest of many noisy losses is low by luck too, so a loop is compared with
-    the best of the other half of the inputs: `above` is the mean difference, its error that of
-    paired differences. The plateau are the loops around the best one that are above by no more than
-    two standard errors or `margin`, a loss that is too small to matter. Raises ValueError for fewer
-    than 8 inputs, one loop, or losses that are not finite.
+    the best of the other half of the inputs: `above` is the mean of these paired differences, and
+    its interval holds 99 % of the means over resampled inputs, which a few hard inputs may make
+    lopsided. The plateau are the loops around the best one whose interval reaches down to `margin`,
+    a loss that is too small to matter. Raises ValueError for fewer than 8 inputs, one loop, or
+    losses that are not finite.
 
-    Source: ours; a paired test with sample splitting.
+    Source: ours; a paired bootstrap with sample splitting.
 
     >>> loop = torch.arange(1.0, 13.0)[:, None]
     >>> noise = torch.randn(12, 64, generator=torch.Generator().manual_seed(0)) / 100
@@ -70,19 +73,23 @@ def useful_depth(losses: Tensor, margin: float = 0.0) -> UsefulDepth:
         other = int(losses[:, 1 - mine :: 2].mean(1).argmin())
         above[:, mine::2] = losses[:, mine::2] - losses[other, mine::2]
     mean, error = above.mean(1), above.std(1) / count**0.5
+    fixed = torch.Generator().manual_seed(0)  # a measurement should not depend on luck
+    drawn = torch.randint(count, (RESAMPLES, count), generator=fixed)
+    weights = torch.zeros(RESAMPLES, count, dtype=losses.dtype)
+    weights.scatter_add_(1, drawn, torch.ones_like(weights))
+    weights = weights.to(losses.device) / count
+    means = weights @ above.T  # [sample, loop]
+    ends = torch.tensor([LEVEL, 1 - LEVEL], dtype=losses.dtype, device=losses.device)
+    low, high = torch.quantile(means, ends, dim=0)
     best = int(losses.mean(1).argmin())
-    alike = mean <= torch.clamp(ERRORS * error, min=margin)
+    alike = low <= margin
     alike[best] = True
     first = last = best
     while first > 0 and alike[first - 1]:
         first -= 1
     while last + 1 < len(losses) and alike[last + 1]:
         last += 1
-    fixed = torch.Generator().manual_seed(0)  # a measurement should not depend on luck
-    drawn = torch.randint(count, (RESAMPLES, count), generator=fixed)
-    weights = torch.zeros(RESAMPLES, count, dtype=losses.dtype)
-    weights.scatter_add_(1, drawn, torch.ones_like(weights))
-    again = (losses.cpu() @ weights.T).argmin(0)
+    again = (losses @ weights.T).argmin(0)
     return UsefulDepth(
         best + 1,
         losses[best].mean().item(),
@@ -91,5 +98,7 @@ def useful_depth(losses: Tensor, margin: float = 0.0) -> UsefulDepth:
         (again == best).double().mean().item(),
         mean,
         error,
+        low,
+        high,
         margin,
     )

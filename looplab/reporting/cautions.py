@@ -52,6 +52,10 @@ def _share(told: dict, name: str) -> float:
     return told["rest"]["shares"][name]
 
 
+def _noted(told: dict) -> str | None:
+    return told["note"] and f"{told['note'][0].upper()}{told['note'][1:]}."
+
+
 def _runs_away(told: dict) -> str | None:
     some = _share(told, "running_away")
     return some and (
@@ -105,7 +109,10 @@ def _turns(told: dict) -> str | None:
             "rounding dies out slowly"
         )
     else:
-        kind = "zero within its error: as on a torus, a turn that never closes"
+        kind = (
+            "zero within its error: as on a torus, a turn that never closes, or on an approach too "
+            "slow to be told from one"
+        )
     return f"{said} The leading exponent, {with_error(most, error)} a loop, is {kind}."
 
 
@@ -159,6 +166,8 @@ def _two_rates(told: dict) -> str | None:
 
 
 def _gradient(told: dict) -> str | None:
+    if _share(told, "running_away"):  # there is nothing to differentiate at
+        return None
     notes = [one["note"] for one in told["spectra"] if one["note"] and not one["multipliers"]]
     return f"There are no multipliers: {notes[0]}." if notes else None
 
@@ -175,7 +184,7 @@ def _not_real(told: dict) -> str | None:
     found = told["depth"]
     return (
         None
-        if found is None or found["real"]
+        if found is None or found["real"] or found["last"] == len(found["losses"])
         else (
             f"The best number of loops, {found['best']}, is not real: loops {found['first']} to "
             f"{found['last']} are as good within the noise. Report the plateau."
@@ -255,6 +264,7 @@ def _too_few(told: dict) -> str | None:
 
 Row = tuple[str, str, str, Callable[[dict], str | None]]
 TABLE: tuple[Row, ...] = (
+    ("never_looped", "10", "Build 1: a loop around frozen layers", _noted),
     ("runs_away", "05b", "Build 1 (exercise 05.5): an injection that cannot explode", _runs_away),
     ("drifts", "06", "Sliders, watched for longer", _drifts),
     ("orbits", "06", "Four ways to end", _orbits),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from looplab.basics.provenance import provenance
 from looplab.basics.threads import faster_threads, use_threads
 from looplab.basics.writing import write_text
 from looplab.plots import Picture
@@ -79,7 +80,8 @@ def report(
         threads = faster_threads(lambda: [case.step(case.start, 0) for _ in range(8)])
     with use_threads(threads):
         told = measure(subject, protocol, say)
-    told["quick"] = protocol == QUICK
+    told["quick"] = protocol.starts <= QUICK.starts
+    told["made_with"] = provenance(where)
     told["sentences"] = {part: says(told) for part, (_, says) in PARTS.items()}
     told["warnings"] = [
         {"code": one.code, "says": one.says, "place": one.place, "link": one.link}

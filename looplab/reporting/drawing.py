@@ -149,20 +149,18 @@ def _depth(told: dict) -> Picture | None:
     found = told["depth"]
     if found is None:
         return None
-    above, error = _array(found["above"]), _array(found["errors"])
+    above, high = _array(found["above"]), _array(found["high"])
     loops = np.arange(1, len(above) + 1)
     with drawing(9.2, 3.2, columns=2) as (figure, (first, second)):
         first.plot(loops, _array(found["losses"]), color=PALETTE[0])
         first.plot(found["best"], found["loss"], MARKERS[1], color=PALETTE[1], ms=8)
         first.set(xlabel="loops", ylabel=f"mean {found['cost']}", title="Mean (square: lowest)")
         second.axhline(0, color="0.35", linewidth=0.8)
-        second.fill_between(
-            loops, above - 2 * error, above + 2 * error, color=PALETTE[0], alpha=0.3
-        )
+        second.fill_between(loops, _array(found["low"]), high, color=PALETTE[0], alpha=0.3)
         second.plot(loops, above, color=PALETTE[0])
-        near = max(2 * np.median(error) * 6, above[-1] + 3 * error[-1], found["margin"] * 6)
+        near = max(6 * np.median(high - above), 1.5 * high[-1], 6 * found["margin"])
         second.set_ylim(-near / 3, near)
-        second.set(xlabel="loops", ylabel="above the best", title="Plateau (hatched), ± 2 errors")
+        second.set(xlabel="loops", ylabel="above the best", title="Plateau (hatched), 99 % band")
         for panel in (first, second):
             look = {"facecolor": "0.93", "edgecolor": "0.6", "hatch": "//", "zorder": 0}
             panel.axvspan(found["first"] - 0.5, found["last"] + 0.5, **look)
@@ -175,7 +173,7 @@ def _depth(told: dict) -> Picture | None:
         f"{number(found['loss'], 3)} at {found['best']}, {number(found['loss_end'], 3)} after "
         f"{len(above)}. The plateau goes from {found['first']} to {found['last']}."
     )
-    return Picture(figure, alt, {"above": found["above"], "errors": found["errors"]})
+    return Picture(figure, alt, {name: found[name] for name in ("above", "low", "high")})
 
 
 def _exits(told: dict) -> Picture | None:

@@ -10,7 +10,7 @@ from looplab.measure import Ending, useful_depth
 from looplab.measure.depth import LEAST
 from looplab.measure.stability import fit_contraction
 from looplab.reporting.collecting import Collected, collect, decided
-from looplab.reporting.leaving import compare_exits
+from looplab.reporting.leaving import KEPT, compare_exits
 from looplab.reporting.narrowing import narrow
 from looplab.reporting.protocol import Protocol
 from looplab.reporting.sharing import share_slots
@@ -39,6 +39,7 @@ def measure(subject: Subject, protocol: Protocol, say=lambda what: None) -> dict
         "inputs": subject.inputs,
         "input_count": subject.count,
         "token_count": found.ending.numel(),
+        "note": subject.note,
         "notation": subject.notation,
         "parameters": subject.parameters,
         "weights": subject.weights,
@@ -241,6 +242,8 @@ def _depth(found: Collected, missing: dict) -> dict | None:
         "losses": losses.mean(1),
         "above": told.above,
         "errors": told.error,
+        "low": told.low,
+        "high": told.high,
     }
 
 
@@ -268,6 +271,7 @@ def _exits(found: Collected, subject: Subject, missing: dict) -> dict | None:
     return {
         "cost": found.cost,
         "most": most,
+        "allowed": KEPT * (means[0] - means[:most].min()).clamp_min(0),
         "rules": [asdict(one) for one in rules],
         "curves": curves,
     }

@@ -16,7 +16,7 @@ from looplab.basics.memory import check_bytes
 from looplab.model import LoopedTransformer
 from looplab.reporting.protocol import Protocol
 from looplab.reporting.subject import Case, Subject, check
-from looplab.streaming.command import start
+from looplab.streaming.command import never_looped, start
 from looplab.streaming.folder import fingerprint
 from looplab.streaming.prompts import Encode, Prompt, batches, next_targets, read
 from looplab.tasks import word_problems
@@ -24,7 +24,7 @@ from looplab.tracing import MAX_BYTES
 from looplab.zoo import checkpoints, miniatures
 from looplab.zoo.named import open_named
 
-AT_ONCE = 2**28  # bytes of states that are held at a time
+AT_ONCE = 2**26  # bytes of states that are held at a time
 
 
 class Item(NamedTuple):
@@ -160,7 +160,8 @@ def _subject(
             return (case(model, some) for some in work)
 
         def some(count: int, tokens: int | None = None) -> Case:
-            return case(model, [short(one, tokens) for one in work[0][:count]])
+            alike = batches([short(one, tokens) for one in items], count)
+            return case(model, max(alike, key=len))
 
         def one(number: int, tokens: int | None = None) -> Case:
             return case(model, [short(items[number], tokens)])
@@ -183,6 +184,7 @@ def _subject(
             one,
             inside,
             model,
+            never_looped(model, protocol.loops),
             config.notation,
             sum(weight.numel() for weight in model.parameters()),
             fingerprint(model),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from looplab.basics.whole import whole_number
 from looplab.reporting.protocol import Protocol
 from looplab.reporting.subject import Case, Subject, check, told
+from looplab.reporting.wording import plural
 
 WANTED = "expected a function loop(x) that returns (start, step, readout)"
 
@@ -82,7 +83,7 @@ def _said(path: Path, what: str) -> Iterator[None]:
 def _inputs(module: ModuleType, build, path: Path, prompts: Path | None) -> tuple:
     """The inputs x, None for none, and where they are from, in words."""
     if prompts is not None:
-        return _tokens(prompts), f"prompts of {prompts.name}"
+        return _tokens(prompts), prompts.name
     if hasattr(module, "inputs"):
         with _said(path, "inputs() fails"):
             x = module.inputs()
@@ -90,7 +91,7 @@ def _inputs(module: ModuleType, build, path: Path, prompts: Path | None) -> tupl
             raise ValueError(
                 f"{path}: inputs() returns {told(x)}: expected a tensor [batch, ...] with an entry"
             )
-        return x, "what inputs() returns"
+        return x, "inputs()"
     try:
         needs = [
             one
@@ -136,7 +137,7 @@ def _tokens(path: Path) -> Tensor:
 def _subject(path: Path, module: ModuleType, x, where: str, protocol: Protocol) -> Subject:
     goals = {}
     for name in ("targets", "difficulty"):
-        if hasattr(module, name) and where.startswith("what"):
+        if hasattr(module, name) and where == "inputs()":
             with _said(path, f"{name}() fails"):
                 goals[name] = getattr(module, name)()
             if not isinstance(goals[name], Tensor) or len(goals[name]) != len(x):
@@ -202,7 +203,7 @@ def _subject(path: Path, module: ModuleType, x, where: str, protocol: Protocol) 
         return Subject(
             path.stem,
             f"the loop of {path.name}",
-            f"{count} inputs: {where}" if x is not None else where,
+            f"{plural(count, 'row')} of {where}" if x is not None else where,
             count,
             trained,
             cases,

@@ -10,6 +10,7 @@ from PIL import Image
 from looplab.plots import SHARP, Picture
 from looplab.reporting.cautions import cautions
 from looplab.reporting.sentences import PARTS
+from looplab.reporting.table import report_table
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --page: #fff; --soft: #f3f3f3; --line: #bbb;
@@ -28,6 +29,9 @@ a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--link); outl
 .warnings li { border: 1px solid var(--line); border-left: 6px double var(--mark);
        padding: .5rem .8rem; margin: .6rem 0; background: var(--soft); }
 .warnings strong { color: var(--mark); }
+.short { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; }
+.short div { border: 1px solid var(--line); padding: .3rem .6rem; background: var(--soft); }
+.short dt { font-size: .85rem; } .short dd { margin: 0; font-weight: 600; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem;
@@ -41,17 +45,18 @@ def page(told: dict, pictures: Mapping[str, Picture]) -> str:
     """The report's page."""
     name = html.escape(told["name"])
     parts = [f"<h1>{name}: a loop, looked at</h1>", f"<p>{html.escape(_about(told))}</p>"]
-    parts.append(_warnings(told))
+    parts += [_short(told), _warnings(told)]
     for part, (title, sentences) in PARTS.items():
         parts.append(f'<section aria-labelledby="{part}"><h2 id="{part}">{title}</h2>')
-        parts.append(f"<p>{html.escape(' '.join(sentences(told)))}</p>")
+        parts.append(_said(sentences(told)))
         if part in pictures:
             parts.append(_figure(pictures[part]))
         if part in _TABLES and (rows := _TABLES[part](told)):
             parts.append(_table(title, rows))
         parts.append("</section>")
     parts.append('<h2 id="how">How it was measured</h2>')
-    rows = [{"setting": key, "value": str(value)} for key, value in told["protocol"].items()]
+    settings = told["protocol"] | told["made_with"]
+    rows = [{"setting": key, "value": str(value)} for key, value in settings.items()]
     parts.append(_table("Settings", rows))
     parts.append(
         '<p class="small">Every number is in report.json beside this page. '
@@ -64,6 +69,24 @@ def page(told: dict, pictures: Mapping[str, Picture]) -> str:
         + "\n".join(parts)
         + "\n</main></body></html>\n"
     )
+
+
+def _said(sentences: list[str]) -> str:
+    """A paragraph, or, where it would be a long one, a list."""
+    if len(sentences) < 4:
+        return f"<p>{html.escape(' '.join(sentences))}</p>"
+    return "<ul>" + "".join(f"<li>{html.escape(one)}</li>" for one in sentences) + "</ul>"
+
+
+def _short(told: dict) -> str:
+    """The line that `looplab compare` has of it, as a list of terms."""
+    (row,) = report_table([told])
+    terms = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+        for name, value in row.items()
+        if name != "report"
+    )
+    return f'<h2 id="short">In short</h2><dl class="short">{terms}</dl>'
 
 
 def _about(told: dict) -> str:

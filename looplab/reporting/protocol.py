@@ -39,5 +39,5 @@ class Protocol:
 
 
 QUICK = Protocol(
-    items=64, loops=64, patience=4, starts=4, started=4, spectra=2, growth=64, rounded=16, cached=2
+    items=64, loops=64, patience=4, starts=4, started=4, spectra=2, growth=64, rounded=16, cached=4
 )

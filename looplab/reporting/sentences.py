@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from looplab.reporting.wording import number, plural, share, with_error
 
+WEAK = 0.3  # a rank correlation that says little
+
 ENDINGS = {
     "rest": "rest",
     "closing_in": "are still closing in",
@@ -49,7 +51,7 @@ def where(told: dict) -> list[str]:
     said = []
     if found["growth_median"] is not None:
         said.append(
-            f"The last state is {found['growth_median']:.3g} times as long as the one after loop 1 "
+            f"The last state is {found['growth_median']:.2f} times as long as that of loop 1 "
             "(median)."
         )
     if found["one_point"]:
@@ -103,9 +105,9 @@ def starts(told: dict) -> list[str]:
             said.append("Those that did end, for each input, at one point.")
         else:
             said.append(
-                f"{found['one_end']} of the inputs have one end that every start reaches; up to "
-                f"{found['most_ends']} different ends were found for one input, and the commonest "
-                f"takes {share(found['largest'])} of its resting runs (mean)."
+                f"{found['one_end'] or 'None'} of these inputs have one end that every start "
+                f"reaches; up to {found['most_ends']} different ends were found for one input, and "
+                f"the commonest takes {share(found['largest'])} of its resting runs (mean)."
             )
     if found["agree"] is not None:
         said.append(f"{share(found['agree'])} of the tokens answer the same from every start.")
@@ -154,14 +156,10 @@ def tokens(told: dict) -> list[str]:
     if found["right"] is not None:
         said.append(f"{share(found['right'])} of the last answers are right.")
     if found["correlation"] is not None:
-        way = "later" if found["correlation"] > 0 else "earlier"
-        weak = abs(found["correlation"]) < 0.1
-        said.append(
-            "Harder tokens settle neither earlier nor later"
-            if weak
-            else f"Harder tokens settle {way}"
-        )
-        said[-1] += f" (rank correlation {found['correlation']:.2f})."
+        way = "Harder tokens settle " + ("later" if found["correlation"] > 0 else "earlier")
+        if abs(found["correlation"]) < WEAK:
+            way = "How hard a token is says little about when it settles"
+        said.append(f"{way} (rank correlation {found['correlation']:.2f}).")
     elif "difficulty" in told["missing"]:
         said.append(f"By difficulty: {_missing(told, 'difficulty')}")
     return said
@@ -189,8 +187,8 @@ def depth(told: dict) -> list[str]:
         )
     else:
         said.append(
-            f"That best number is not real: {span} cannot be told apart from it (paired over "
-            f"inputs, two standard errors, or less than {number(found['margin'])}). Among "
+            f"That best number is not real: {span} cannot be told apart from it (paired, "
+            f"99 % of resampled inputs, or less than {number(found['margin'])}). Among "
             f"resampled sets of inputs loop {found['best']} is the best in {share(found['share'])}."
         )
     said.append(
@@ -221,10 +219,12 @@ def exits(told: dict) -> list[str]:
         return ["One loop is as good as any number of them, so no rule has anything to save."]
     cost = COSTS[found["cost"]]
     said = [
-        f"Every token has {found['most']} loops at most. Running all for the same number, "
-        f"{number(rules['fixed']['loops'])} loops keep 99 % of what looping gains; the oracle, who "
+        f"A token may take {found['most']} loops here. Running all for the same number, "
+        f"{number(rules['fixed']['loops'])} loops keep 99 % of what looping gains (a "
+        f"{cost} within {number(found['allowed'])} of the best); the oracle, who "
         f"knows each token's {cost}, needs {number(rules['oracle']['loops'])} (saves "
-        f"{share(max(rules['oracle']['saves'], 0))})."
+        f"{share(max(rules['oracle']['saves'], 0))}). Numbers of loops and thresholds are chosen "
+        "on one half of the inputs and judged on the other."
     ]
     for name in ("answer", "step", "acceleration", "gate"):
         if name not in rules:
@@ -236,8 +236,8 @@ def exits(told: dict) -> list[str]:
             else f"takes {-one['saves']:.0%} more".replace("%", " %")
         )
         said.append(
-            f"{RULES[name]}: {number(one['loops'])} loops a token, which {saves}, with a {cost} of "
-            f"{with_error(one['loss'], one['error'])} beside that of the best fixed number."
+            f"{RULES[name]}: {number(one['loops'])} loops a token, which {saves}; its {cost} is "
+            f"above that of the best fixed number by {with_error(one['loss'], one['error'])}."
         )
     return said
 
@@ -260,11 +260,14 @@ def slots(told: dict) -> list[str]:
     found = told["slots"]
     if found is None:
         return [_missing(told, "slots")]
-    said = []
+    said = [
+        "Texts are read token by token, so that a new token sees what the others left in the "
+        "cache: with fewer slots than loops, keys and values of their last loops."
+    ]
     for one in found:
         loss = ""
         if one["loss"] is not None and one["error"] is not None:
-            loss = f", loss {with_error(one['loss'], one['error'])} higher"
+            loss = f", loss higher by {with_error(one['loss'], one['error'])}"
         what = "All" if one["slots"] == one["loops"] else f"{one['slots']} of"
         said.append(
             f"{what} {one['loops']} slots: {share(one['same'])} of "
@@ -277,9 +280,10 @@ def slots(told: dict) -> list[str]:
 def precision(told: dict) -> list[str]:
     """Precisions."""
     said = []
+    rested = [one for one in told["precision"] if one["rests"] is not None]
     for one in told["precision"]:
         if one["rests"] is None:
-            said.append(f"{one['precision']} {one['how']}.")
+            said.append(f"Not measured in {one['precision']}: it {one['how']}.")
             continue
         how = "" if one["how"] == "everything" else f" ({one['how']} rounded to it)"
         line = (
@@ -288,11 +292,12 @@ def precision(told: dict) -> list[str]:
         )
         if one["moves"] is not None:
             line += f", still moving by {number(one['worst'])} of their length at most"
-            line += f", {number(one['away'])} (at most {number(one['farthest'])}) from the finest"
-        if one["same"] is not None:
-            line += f"; {share(one['same'])} of the answers are the finest's"
+        if one["moves"] is not None and one is not rested[0]:
+            line += f", {number(one['away'])} (at most {number(one['farthest'])}) from where "
+            line += f"{rested[0]['precision']} ends"
+        if one["same"] is not None and one is not rested[0]:
+            line += f"; {share(one['same'])} of the answers are the same"
         said.append(f"{line}.")
-    rested = [one for one in told["precision"] if one["rests"] is not None]
     lowest = lowest_precision(told)
     if lowest:
         said.append(f"The lowest precision in which every token rests is {lowest}.")

@@ -42,11 +42,13 @@ class Spectrum:
 def spectra(subject: Subject, protocol: Protocol, restless: int) -> list[Spectrum]:
     """Multipliers at the end of the run, and the leading exponent over the loops behind it.
 
-    Of inputs spread evenly over all, the last of them in exchange for the `restless` one, which
-    has the most tokens that do not rest.
+    Of inputs spread evenly over all, with the `restless` one among them, which has the most tokens
+    that do not rest.
     """
     count = min(protocol.spectra, subject.count)
-    numbers = {*(n * subject.count // count for n in range(count - 1)), restless}
+    numbers = [n * subject.count // count for n in range(count)]
+    if restless not in numbers:
+        numbers[-1] = restless
     return [_one(subject.one(n, protocol.tokens), n, protocol) for n in sorted(numbers)]
 
 

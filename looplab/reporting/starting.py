@@ -10,6 +10,7 @@ from looplab.reporting.protocol import Protocol
 from looplab.reporting.running import follow
 from looplab.reporting.subject import Subject
 
+VANISHED = 1e-3  # of its longest, below which a state's length is no scale for others
 SAME = 1e-3  # of the state's length, within which two ends are one
 
 
@@ -29,12 +30,17 @@ class Starts:
 
 @torch.no_grad()
 def from_many_starts(subject: Subject, protocol: Protocol) -> Starts:
-    """Run some inputs from the loop's own start and from random ones as long as its last state."""
+    """Run some inputs from the loop's own start and from random ones as long as its last state.
+
+    Where that vanishes or is no number they are as long as the longest, or as the start.
+    """
     case = subject.some(protocol.started, protocol.tokens)
     own = follow(case, protocol.loops, protocol.patience)
     draw = torch.Generator().manual_seed(protocol.seed)
-    size = own.unit[..., None] / case.start.shape[-1] ** 0.5
-    size = torch.where(own.end.isfinite().all(-1, keepdim=True), size, 1.0)
+    length, longest = own.end.norm(dim=-1), own.states.norm(dim=-1).amax(0)
+    length = torch.where(length > VANISHED * longest, length, longest)
+    length = torch.where(length.isfinite(), length, case.start.norm(dim=-1).to(length))
+    size = length[..., None] / case.start.shape[-1] ** 0.5
     runs = [own]
     for _ in range(protocol.starts):
         luck = torch.randn(case.start.shape, generator=draw).to(own.end)
@@ -44,7 +50,8 @@ def from_many_starts(subject: Subject, protocol: Protocol) -> Starts:
     )  # [start, item]
     ends = torch.stack([run.end for run in runs])  # [start, item, token, width]
     found = [
-        sort_ends(ends[:, n].nan_to_num(0, 0, 0), rests[:, n], SAME) for n in range(ends.shape[1])
+        sort_ends(ends[:, n].nan_to_num(0, 0, 0), rests[:, n], SAME, own.unit[n].norm())
+        for n in range(ends.shape[1])
     ]
     known = [(one, rest) for one, rest in zip(found, rests.T, strict=True) if rest.any()]
     one_end = sum(len(one.share) == 1 and bool(rest.all()) for one, rest in known)

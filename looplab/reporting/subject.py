@@ -62,6 +62,7 @@ class Subject:
     # This loop computed in another dtype while the block runs; ValueError where it cannot be
     inside: Callable[[torch.dtype], AbstractContextManager["Subject"]]
     model: LoopedTransformer | None = None  # where it is one
+    note: str | None = None  # what has to be said of it beforehand
     notation: str | None = None
     parameters: int | None = None
     weights: str | None = None  # fingerprint

@@ -40,6 +40,8 @@ def row(told: dict) -> dict:
     oracle = rules.pop("oracle", None)
     rules.pop("fixed", None)
     best = max(rules.values(), key=lambda one: one["saves"], default=None)
+    if oracle is not None and oracle["loops"] == 1:  # nothing to save
+        best = oracle = None
     sizes = [one["multipliers"][0][0] for one in told["spectra"] if one["multipliers"]]
     grown = [one["exponent"] for one in told["spectra"] if one["exponent"] is not None]
     found, depth, starts = told["rest"], told["depth"], told["starts"]
@@ -84,13 +86,17 @@ def report_table(reports: Sequence[dict]) -> list[dict[str, str]]:
                 "useful loops": useful,
                 "overthinks": over,
                 "best rule": one["best_rule"] or "-",
-                "saves": "-" if one["saves"] is None else f"{one['saves']:.0%}",
-                "oracle": "-" if one["oracle_saves"] is None else f"{one['oracle_saves']:.0%}",
+                "saves": _saved(one["saves"]),
+                "oracle": _saved(one["oracle_saves"]),
                 "rests down to": one["precision"] or "-",
                 "warnings": str(one["warnings"]),
             }
         )
     return shown
+
+
+def _saved(value: float | None) -> str:
+    return "-" if value is None else f"{round(100 * value) + 0} %"
 
 
 def report_csv(reports: Sequence[dict]) -> str:

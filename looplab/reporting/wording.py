@@ -1,5 +1,7 @@
 """Numbers in words."""
 
+from math import floor, log10
+
 
 def share(value: float) -> str:
     """A share as per cent, never rounded up to all or down to none.
@@ -41,14 +43,12 @@ def plural(count: int, what: str) -> str:
 def with_error(value: float, error: float) -> str:
     """A number and its standard error, with the digits that the error leaves.
 
-    >>> with_error(0.3814, 0.0115), with_error(-1e-7, 1e-9), with_error(2.0, 0.0)
-    ('0.381 ± 0.012', '-1e-07 ± 1e-09', '2 ± 0')
+    >>> with_error(0.3814, 0.0113), with_error(-1e-7, 1e-9), with_error(2.0, 0.0)
+    ('0.381 ± 0.011', '-1e-07 ± 1e-09', '2 ± 0')
     """
     if not error > 0:
         return f"{value:.3g} ± 0"
-    digits = 0
-    while digits < 6 and error * 10**digits < 9.5:
-        digits += 1
-    if error * 10**6 < 1:
+    if error < 1e-5:
         return f"{value:.2g} ± {error:.2g}"
+    digits = max(0, 1 - floor(log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from looplab.basics.provenance import provenance
 from looplab.basics.tensor_files import check_format, read_tensors, reading, write_tensors
 from looplab.basics.writing import remove_torn
 from looplab.model import LoopedTransformer
@@ -34,7 +35,6 @@ from looplab.reproduction.measuring import (
 from looplab.reproduction.neurons import count_neurons
 from looplab.reproduction.planning import check_memory, free_bytes, plan
 from looplab.reproduction.protocol import Protocol, fitted, trained_loops
-from looplab.reproduction.provenance import provenance
 from looplab.reproduction.report import Report
 from looplab.streaming import folder as out
 from looplab.zoo.dtypes import as_dtype

@@ -52,17 +52,21 @@ def basins(step: Map, starts: Tensor, loops: int, tolerance: float = 1e-3) -> Ba
     return sort_ends(ends, arrived, tolerance)
 
 
-def sort_ends(ends: Tensor, arrived: Tensor, tolerance: float = 1e-3) -> Basins:
+def sort_ends(
+    ends: Tensor, arrived: Tensor, tolerance: float = 1e-3, unit: Tensor | None = None
+) -> Basins:
     """Sort `ends` [start, ...] of runs by where they are, as `basins` does.
 
-    `arrived` [start] says which of them came to rest.
+    `arrived` [start] says which of them came to rest; the unit of length is the ends' mean length,
+    or `unit`, a number, where they may vanish.
 
     >>> sort_ends(torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([True, False, True])).basin
     tensor([ 0, -1,  1])
     """
     ends = precise(ends)
     flat = ends.reshape(len(ends), -1)
-    unit = flat.norm(dim=1).mean().clamp_min(torch.finfo(flat.dtype).tiny)
+    unit = flat.norm(dim=1).mean() if unit is None else unit.to(flat)
+    unit = unit.clamp_min(torch.finfo(flat.dtype).tiny)
 
     label = torch.full((len(ends),), -1, dtype=torch.long, device=ends.device)
     found = 0
