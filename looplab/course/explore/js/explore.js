@@ -23,16 +23,17 @@
   }
 
   // Loads a model and says so in #status; returns it. A failure is told there, and thrown.
-  let shown = null;                              // the model that #status speaks of
+  let asked = "", shown = null;                  // what #status speaks of: a name, its model
   async function open(name) {
     const status = find("status");
-    if (shown?.about.name === name) return shown;
+    if (asked === name && shown) return shown;
+    [asked, shown] = [name, null];
     status.textContent = "The model is loading …";
     status.dataset.state = "loading";
-    shown = null;
     delete status.dataset.kept;
     try {
       const model = await looplab.engine.load(name);
+      if (asked !== name) return model;          // another one has been asked for meanwhile
       status.textContent = `The model runs on your device: ${name}, ${model.about.notation}.`;
       status.dataset.state = "ready";
       shown = model;
