@@ -4,7 +4,8 @@ from looplab.zoo import english
 from looplab.zoo.files import read_json
 
 WINDOW = 128  # tokens of a piece that the models learned from
-SENTENCE = "hoarded in secret places or deposited under bolts and bars, while the people"
+# Gerald Ford in 1977, a year that the models did not read.
+SENTENCE = "I can report that the state of the Union is good. There is room for improvement"
 
 
 def given() -> dict:

@@ -1,4 +1,5 @@
-// A phase diagram: a tile for each draw of a setting, and beside it one run of the chosen cell.
+// A phase diagram: a tile for each draw of a setting, and beside it one run of the chosen cell. (A
+// page that draws that run by itself gives no paths.)
 (() => {
   const { INK, SOFT, GHOST, PATH, clamp, range, style } = looplab;
   const SHAPES = { o: "circle", D: "diamond", "^": "up" };   // matplotlib's names of marks; x and _
@@ -7,7 +8,7 @@
   // meta: meta.py says what is in it. data.paths: [row, gain, loop, layer, 2].
   looplab.painters.phases = (meta, data) => {
     const { rows, gains, kinds, looks, ends, captions, first } = meta, { paths } = data;
-    const [, , loops, layers] = paths.shape;
+    const [, , loops, layers] = paths ? paths.shape : [];
     // Rows of one norm stand together.
     let below = 0;
     const tops = rows.map(([norm], n) => {
@@ -23,10 +24,11 @@
 
     // The run stands beside the diagram, or below it on a narrow page.
     function layout(width) {
-      const besides = width >= 640, side = besides ? clamp(width * 0.36, 220, 330) : 0;
+      const besides = paths && width >= 640, side = besides ? clamp(width * 0.36, 220, 330) : 0;
       const left = width >= 460 ? 126 : 112;
       const w = Math.min((width - left - (besides ? side + 44 : 8)) / gains.length, 66);
       const key = TOP + high + 44, ends = key + 22 * kinds.length;
+      if (!paths) return { height: ends, width, left, w, key };
       const run = besides
         ? { x: left + w * gains.length + 40, y: TOP, side }
         : { x: 8, y: ends + 26, side: Math.min(width - 16, 300) };
@@ -57,7 +59,7 @@
       pen.text("gain", left + (gains.length * w) / 2, TOP + high + 26,
         { align: "center", colour: SOFT });
       drawKey(pen, place);
-      drawRun(pen, place.run, state);
+      if (paths) drawRun(pen, place.run, state);
     }
 
     // Side by side, in lines of at most four.

@@ -10,9 +10,13 @@
 
   // --- the run ---------------------------------------------------------------------------------
 
-  // A token as it can be seen, and as it can be said.
-  const seen = id => words.decode([id]).replace(/\n/g, "⏎").replace(/^ +$/, "␣").replace(/^ /, "")
-    || given.words.tokens[id];
+  // A token as it can be seen; what goes on inside a word begins with a hyphen.
+  const seen = (id, first = false) => {
+    const text = words.decode([id]).replace(/\n/g, "⏎").replace(/^ +$/, "␣");
+    if (!text) return given.words.tokens[id];
+    return text.startsWith(" ") ? text.slice(1) : (/^\p{L}/u.test(text) && !first ? "‑" : "") + text;
+  };
+  const own = token => seen(run.ids[token], token === 0);         // of your own sentence
 
   // The likeliest `TOP` of the numbers at [from, from + count), best first.
   function best(of, from, count) {
@@ -78,7 +82,7 @@
     if (!found) return;
     run = Object.assign(found, { cut: Math.max(0, ids.length - WINDOW) });
     state.token = clamp(state.token, 0, run.count - 1);
-    show();
+    show(); changed();
   }
 
   // --- the page --------------------------------------------------------------------------------
@@ -103,16 +107,16 @@
     const loop = player.loop - 1, host = find("chips");
     while (host.children.length > run.count) host.lastChild.remove();
     while (host.children.length < run.count) host.append(make("button", { type: "button" }));
-    run.ids.forEach((id, token) => {
+    range(run.count).forEach(token => {
       const chip = host.children[token], guess = run.said(loop, token);
       const still = loop >= run.decided[token], right = guess === run.ids[token + 1];
       const mark = (still ? "●" : "○") + (right ? " ✓" : "");
-      chip.replaceChildren(make("b", { textContent: seen(id) }),
+      chip.replaceChildren(make("b", { textContent: own(token) }),
         make("span", { textContent: seen(guess) }), make("i", { textContent: mark }));
       chip.className = still ? "still" : "moving";
       chip.setAttribute("role", "option");
       chip.setAttribute("aria-selected", token === state.token);
-      chip.setAttribute("aria-label", `${seen(id)}: next ${seen(guess)}, ` +
+      chip.setAttribute("aria-label", `${own(token)}: next ${seen(guess)}, ` +
         (still ? "decided" : "will change") + (right ? ", as you wrote" : ""));
       chip.tabIndex = token === state.token ? 0 : -1;
     });
@@ -122,7 +126,7 @@
     const loop = player.loop - 1, { count, ids } = run;
     const still = run.decided.filter(first => loop >= first).length;
     const right = range(count - 1).filter(t => run.said(loop, t) === ids[t + 1]).length;
-    const last = Math.max(...run.decided), late = seen(ids[run.decided.indexOf(last)]);
+    const last = Math.max(...run.decided), late = own(run.decided.indexOf(last));
     const text = `Loop ${player.loop} of ${LOOPS}: ${still} of ${count} guesses stay as they are, ` +
       `${right} are your next word. ` +
       (last ? `The last to be decided is “${late}”, at loop ${last + 1}.` : "All were decided by the first loop.") +
@@ -134,12 +138,12 @@
   function showGuesses() {
     const { token } = state, loop = player.loop - 1;
     find("lens-title").textContent =
-      `What it would say after “${seen(run.ids[token])}”, word ${token + 1}`;
+      `What it would say after “${own(token)}”`;
     find("guesses").replaceChildren(...run.guesses[loop][token].map(id => {
-      const chance = run.chance(loop, token, id), own = id === run.ids[token + 1] ? " ✓" : "";
+      const chance = run.chance(loop, token, id), hit = id === run.ids[token + 1] ? " ✓" : "";
       const bar = make("i");
       bar.style.width = `${100 * chance}%`;
-      return make("li", {}, bar, make("b", { textContent: seen(id) + own }),
+      return make("li", {}, bar, make("b", { textContent: seen(id) + hit }),
         make("span", { textContent: percent(chance) }));
     }));
   }
@@ -159,7 +163,7 @@
     const lines = ids.map((id, n) => [seen(id), n, loop => run.chance(loop, token, id) / top]);
     drawSteps(pen, { x: 8, y: 6, w: width - 20, h: height - 8 },
       { first: 1, last: LOOPS, slider: "loop", every: 8 }, { loop: player.loop, held: false },
-      "Chance of each word, by loop", `after “${seen(run.ids[token])}”`, lines,
+      "Chance of each word, by loop", `after “${own(token)}”`, lines,
       [[0, "0"], [0.5, percent(top / 2)], [1, percent(top)]]);
     find("lens").setAttribute("aria-label", `Chance of the next words by loop, from loop 1 to ` +
       `${LOOPS}: ` + ids.map(id => `${seen(id)} ${percent(run.chance(0, token, id))} to ` +
@@ -180,7 +184,7 @@
     }
     for (const token of range(run.count)) {
       const bold = token === state.token;
-      pen.text(seen(run.ids[token]), left - 8, y(token) + ROW / 2,
+      pen.text(own(token), left - 8, y(token) + ROW / 2,
         { size: 12, bold, colour: bold ? INK : SOFT, align: "right", max: left - 12 });
       for (const loop of range(LOOPS)) {
         const still = loop >= run.decided[token], step = run.steps[loop][token];
@@ -206,7 +210,7 @@
     canvas.setAttribute("aria-valuemax", LOOPS);
     canvas.setAttribute("aria-valuenow", player.loop);
     const still = player.loop - 1 >= run.decided[state.token];
-    canvas.setAttribute("aria-valuetext", `loop ${player.loop}, ${seen(run.ids[state.token])}: ` +
+    canvas.setAttribute("aria-valuetext", `loop ${player.loop}, ${own(state.token)}: ` +
       (still ? "decided" : "will change"));
   }
 
@@ -253,7 +257,7 @@
       (count < 2 ? "" : `Your own next words get ${chance(t => gone[t])} (geometric mean) where they ` +
       `leave, ${chance(() => LOOPS - 1)} at the last loop, ${chance(() => 3)} at the fourth.`);
     find("changed").replaceChildren(...other.slice(0, 6).map(t => make("li", { textContent:
-      `after “${seen(run.ids[t])}” it says “${seen(run.said(gone[t], t))}” and not ` +
+      `after “${own(t)}” it says “${seen(run.said(gone[t], t))}” and not ` +
       `“${seen(run.said(LOOPS - 1, t))}”` })));
   }
 
@@ -308,7 +312,7 @@
     read(said) {
       state.text = said.get("text") ?? given.text;
       state.model = said.get("model") === "loop" ? "loop" : "drawn";
-      state.token = Math.max(0, Math.trunc(+said.get("word") || 1) - 1);
+      state.token = Math.max(1, Math.trunc(+said.get("word")) || 1000) - 1;    // the last, unless told
       state.place = clamp(Math.trunc(+(said.get("exit") ?? 12) || 0), 0, 36);
       find("text").value = state.text;
       for (const radio of document.getElementsByName("model")) radio.checked = radio.value === state.model;

@@ -1,0 +1,300 @@
+// Design a loop: the run of one random stack, drawn, and a diagram of all designs that fills itself.
+(() => {
+  const { PATH, SOFT, clamp, drawSteps, ends, explore, number, range, stack, style } = looplab;
+  const { find, make, tell } = explore;
+  const { placements, injections, shape, rules, seeds, diagram: meta } =
+    JSON.parse(find("given").textContent);
+  const LOOPS = 128, LATE = 32, SLICE = 8;          // SLICE: milliseconds of work between two pauses
+  const norms = Object.keys(placements), gains = meta.gains.map(Number);
+  const NAMES = {
+    cycle: () => "It rests", degenerate: () => "All its layers are in one place",
+    orbit: ({ period }) => `It tours, and is back after ${period} loops`,
+    "no rest": () => "It wanders", explodes: () => "It explodes",
+  };
+  const design = { norm: "Huginn", injection: "half-half", gain: 1, layers: 4, seed: 0 };
+  const view = { token: 5, close: false };
+  let diagram = null, run = null;                   // run: { design, states, end, turns, plane }
+
+  // --- work, a slice at a time -------------------------------------------------------------------
+
+  // Plain loops in this thread, and not a worker, which a page opened from a disk may not start.
+  const thrown = new Map();                         // weights of "seed, layers", the last few
+  function weights({ seed, layers }) {
+    const key = `${seed}, ${layers}`;
+    if (!thrown.has(key)) {
+      if (thrown.size > seeds) thrown.delete(thrown.keys().next().value);
+      thrown.set(key, stack.draw({ seed, depth: layers }, shape));
+    }
+    return thrown.get(key);
+  }
+  const pause = () => new Promise(resolve => setTimeout(resolve));
+
+  // States [loop][layer, token, width] of a design; null if `stale` says so on the way.
+  async function pass(one, stale = () => false) {
+    const passes = stack.loops(
+      { ...one, placement: placements[one.norm], depth: one.layers }, weights(one), shape);
+    const states = [];
+    let since = performance.now();
+    while (states.length < LOOPS) {
+      states.push(passes.next().value);
+      if (performance.now() - since < SLICE) continue;
+      await pause();
+      if (stale()) return null;
+      since = performance.now();
+    }
+    return states;
+  }
+
+  // The reader's own design comes first, then cells of the diagram, the nearest ones first.
+  let wanted = null, busy = false, inSight = false;
+  async function work() {
+    if (busy) return;
+    busy = true;
+    for (;;) {
+      const cell = wanted || !inSight ? null : nextCell();
+      if (wanted) {
+        const own = wanted;
+        wanted = null;
+        accept(own, await pass(own));
+      } else if (cell) {
+        const states = await pass(cell, () => wanted !== null);
+        if (states) enter(cell, ends(states, shape, rules));
+      } else break;
+      await pause();
+    }
+    busy = false;
+  }
+
+  // --- the reader's own run ----------------------------------------------------------------------
+
+  const { tokens, width } = shape, size = tokens * width;
+  function accept(own, states) {
+    const end = ends(states, shape, rules);
+    const ways = states.map(all => looplab.directions(all.subarray(-size), width));
+    const turns = range(LOOPS).map(n => range(tokens).map(token =>
+      (n ? looplab.apart(ways[n], ways[n - 1], token * width, width) : NaN)));
+    run = { design: own, states, end, turns };
+    find("status").dataset.state = "ready";
+    look();
+    show();
+  }
+
+  // The token's path in the plane in which it spreads most, [loop][layer] -> [x, y]; a path that
+  // leaves every scale is cut there.
+  function look() {
+    const { states, design: { layers } } = run, at = view.token * width;
+    const row = (all, layer) => all.subarray(layer * size + at, layer * size + at + width);
+    const there = states.findIndex(all => !all.every(x => Math.abs(x) < 1e150));
+    const kept = states.slice(0, there < 0 ? LOOPS : there);
+    const late = view.close ? kept.slice(-LATE) : kept;
+    const rows = late.flatMap(all => range(layers).map(layer => row(all, layer)));
+    const longest = Math.max(...rows.map(one => Math.hypot(...one)));
+    const { mean, axes } = plane(rows.map(one => one.map(x => x / longest)));
+    // What explodes is seen from the origin, since it is drawn on another scale in every loop.
+    if (run.end.kind === "explodes") mean.fill(0);
+    const spot = one => axes.map(axis => axis.reduce((sum, a, i) => sum + a * (one[i] / longest - mean[i]), 0));
+    const points = kept.map(all => range(layers).map(layer => spot(row(all, layer))));
+    const shown = points.slice(-late.length).flat();
+    run.plane = { points, first: kept.length - late.length, reach: reachOf(shown) };
+  }
+
+  // Never closer than a thousandth of the state's length: what is smaller is one point.
+  const reachOf = points => Math.max(5e-4, ...points.flat().map(Math.abs));
+
+  // The mean of vectors and the two directions in which they differ most: powers of their covariance.
+  function plane(rows) {
+    const mean = range(width).map(i => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
+    const off = rows.map(row => row.map((x, i) => x - mean[i]));
+    const cover = range(width).map(i => range(width).map(j => off.reduce((sum, row) => sum + row[i] * row[j], 0)));
+    const axes = [];
+    for (const turn of range(2)) {
+      let axis = range(width).map(i => Math.cos(i * (turn + 1)) + 0.01);
+      for (let n = 0; n < 80; n += 1) {
+        axis = cover.map(line => line.reduce((sum, c, i) => sum + c * axis[i], 0));
+        for (const other of axes) {
+          const along = axis.reduce((sum, a, i) => sum + a * other[i], 0);
+          axis = axis.map((a, i) => a - along * other[i]);
+        }
+        const length = Math.hypot(...axis) || 1;
+        axis = axis.map(a => a / length);
+      }
+      axes.push(axis);
+    }
+    return { mean, axes };
+  }
+
+  const path = explore.stage(find("path"), { layout: wide => Math.min(wide, 480) + 24, paint: paintPath });
+  const steps = explore.stage(find("steps"), { layout: () => 330, paint: paintSteps });
+
+  function paintPath(pen, wide) {
+    if (!run) return;
+    const side = Math.min(wide, 480) - 16, x0 = (wide - side) / 2, y0 = 8;
+    const { points, first } = run.plane, { layers } = run.design, now = player.loop - 1;
+    const upTo = Math.min(now + 1, points.length), from = Math.min(first, Math.max(0, upTo - 1));
+    const past = points.slice(from, upTo);
+    const reach = run.end.kind === "explodes" ? reachOf(past.flat()) : run.plane.reach;
+    const at = ([x, y]) => [x0 + side * (0.5 + (0.46 * x) / reach), y0 + side * (0.5 - (0.46 * y) / reach)];
+    pen.box(x0, y0, side, side);
+    pen.clip(x0, y0, side, side);
+    pen.line(past.flat().map(at), { colour: PATH, width: 0.75, alpha: 0.65 });
+    past.forEach((loop, n) => loop.forEach((point, layer) => {
+      const [x, y] = at(point), last = n === past.length - 1, late = past.length - n <= LATE;
+      pen.marker(layer, x, y, last ? 6.5 : late ? 3.2 : 2,
+        { fill: style(layer)[0], stroke: last ? "#fff" : undefined, alpha: last ? 1 : late ? 0.75 : 0.35 });
+    }));
+    pen.unclip();
+    const cut = points.length < LOOPS && now >= points.length
+      ? `beyond every scale from loop ${points.length + 1} on` : "";
+    pen.text(cut || (layers > 1 ? `marks: layers 1 to ${layers}; large: loop ${player.loop}` : `large: loop ${player.loop}`),
+      wide / 2, y0 + side + 8, { size: 11, colour: SOFT, align: "center", max: wide - 8 });
+    find("path").setAttribute("aria-label", `The path of token ${view.token + 1} through ${layers} ` +
+      `layers up to loop ${player.loop}. ${NAMES[run.end.kind](run.end)}.`);
+  }
+
+  // On a scale of powers of ten, from 1e-17 to 1.
+  function paintSteps(pen, wide, high) {
+    if (!run) return;
+    const height = size => clamp((Math.log10(size) + 17) / 17, 0, 1.02);
+    const lines = [
+      [`token ${view.token + 1}`, 0, n => height(run.turns[n][view.token])],
+      ["median of tokens", 1, n => height(looplab.median(run.turns[n]))],
+    ];
+    drawSteps(pen, { x: 8, y: 6, w: wide - 20, h: high - 8 }, { first: 1, last: LOOPS, slider: "loop", every: 32 },
+      { loop: player.loop, held: false }, "How far each loop turns the state", "directions; floor: rounding",
+      lines, [[height(1), "1"], [height(1e-4), "1e-4"], [height(1e-8), "1e-8"], [height(1e-12), "1e-12"],
+        [height(2.2e-16), "floor"]]);
+    find("steps").setAttribute("aria-label", `Token ${view.token + 1} turns by ` +
+      `${number(run.turns[1][view.token])} in loop 2 and by ${number(run.turns.at(-1)[view.token])} in loop ${LOOPS}.`);
+  }
+
+  function show() {
+    for (const name of ["norm", "injection"]) find(name).value = design[name];
+    find("gain").value = Math.round(100 * design.gain);
+    find("gain-told").textContent = design.gain.toFixed(2);
+    find("layers").value = design.layers;
+    find("layers-told").textContent = design.layers;
+    find("seed-told").textContent = `throw ${design.seed}`;
+    find("token").value = view.token;
+    find("close").checked = view.close;
+    if (run) {
+      const { end, design: own, turns } = run, { norm, injection, gain, layers, seed } = own;
+      const rest = end.limits.filter(([kind]) => kind === "fixed point").length;
+      find("verdict").textContent = NAMES[end.kind](end);
+      const turned = turns[player.loop - 1][view.token];
+      const text = `${norm}, ${injection}, gain ${gain.toFixed(2)}, ${layers} layer${layers > 1 ? "s" : ""}, ` +
+        `throw ${seed}: ${meta.looks[meta.kinds.indexOf(end.kind)].words}. ` +
+        (end.kind === "explodes" ? "" : `${rest} of ${tokens} tokens rest. `) +
+        (Number.isFinite(turned) ? `In loop ${player.loop} token ${view.token + 1} turned by ${number(turned)}.` : "");
+      find("words").textContent = text;
+      tell(`${NAMES[end.kind](end)}. ${text}`);
+      path.draw(); steps.draw();
+    }
+    if (diagram) diagram.draw();
+  }
+  const player = explore.player(find("player"), { last: LOOPS, change: () => { show(); changed(); } });
+
+  // --- the diagram -------------------------------------------------------------------------------
+
+  const found = new Map();                          // layers -> "row, gain" -> kind of each seed
+  const cells = layers => {
+    if (!found.has(layers)) found.set(layers, new Map());
+    return found.get(layers);
+  };
+  const rowOf = ({ norm, injection }) => norms.indexOf(norm) * injections.length + injections.indexOf(injection);
+  const columnOf = ({ gain }) => gains.reduce((best, one, n) =>
+    (Math.abs(one - gain) < Math.abs(gains[best] - gain) ? n : best), 0);
+  const all = meta.rows.flatMap((_, row) => gains.map((_, column) => [row, column]));
+
+  function nextCell() {
+    const done = cells(design.layers), [r, c] = [rowOf(design), columnOf(design)];
+    const far = ([row, column]) => Math.abs(row - r) + Math.abs(column - c);
+    const open = all.filter(at => (done.get(String(at))?.length ?? 0) < seeds);
+    if (!open.length) return null;
+    const [row, column] = open.reduce((a, b) => (far(b) < far(a) ? b : a));
+    const [norm, injection] = meta.rows[row], seed = done.get(`${row},${column}`)?.length ?? 0;
+    return { norm, injection, gain: gains[column], layers: design.layers, seed };
+  }
+
+  function enter(cell, { kind }) {
+    const key = `${rowOf(cell)},${columnOf(cell)}`, done = cells(cell.layers);
+    done.set(key, [...(done.get(key) ?? []), meta.kinds.indexOf(kind)]);
+    if (cell.layers === design.layers) fill();
+  }
+
+  // What the painter reads: the ends of each cell, sorted, and a sentence.
+  function fill() {
+    const done = cells(design.layers);
+    let count = 0;
+    for (const [row, column] of all) {
+      const kinds = [...(done.get(`${row},${column}`) ?? [])].sort((a, b) => a - b);
+      const told = meta.kinds.map((kind, n) => [kinds.filter(one => one === n).length, kind])
+        .filter(([many]) => many).map(one => one.join(" ")).join(", ");
+      count += kinds.length;
+      meta.ends[row][column] = kinds;
+      meta.captions[row][column] =
+        `${meta.rows[row].join(", ")}, gain ${meta.gains[column]}: ${told || "not yet thrown"}.`;
+    }
+    find("filled").textContent = `${count} of ${all.length * seeds} stacks of ${design.layers} layer` +
+      `${design.layers > 1 ? "s" : ""} have run.`;
+    if (diagram) diagram.draw();
+  }
+  fill();
+  const at = () => ({ token: rowOf(design), loop: columnOf(design) + 1, held: false, held_loop: -1 });
+  diagram = looplab.view(find("diagram"), meta, new Uint8Array(0), at, ({ token, loop }) => {
+    const [norm, injection] = meta.rows[token ?? rowOf(design)];
+    if (token === undefined && loop === undefined) return;       // H holds nothing here
+    choose({ norm, injection, gain: loop === undefined ? design.gain : gains[loop - 1] });
+  });
+  new IntersectionObserver(seen => {
+    inSight = seen.at(-1).isIntersecting;
+    work();
+  }).observe(find("diagram"));
+
+  // --- controls ----------------------------------------------------------------------------------
+
+  function choose(patch) {
+    Object.assign(design, patch);
+    wanted = { ...design };
+    fill(); show(); changed(); work();
+  }
+  const options = (id, list) => find(id).append(...list.map(([value, text]) =>
+    make("option", { value, textContent: text })));
+  options("norm", norms.map(name => [name, name]));
+  options("injection", injections.map(name => [name, name]));
+  options("token", range(tokens).map(n => [n, n + 1]));
+  for (const name of ["norm", "injection"]) {
+    find(name).addEventListener("change", event => choose({ [name]: event.target.value }));
+  }
+  find("gain").addEventListener("input", event => choose({ gain: event.target.value / 100 }));
+  find("layers").addEventListener("input", event => choose({ layers: +event.target.value }));
+  find("throw").addEventListener("click", () => choose({ seed: design.seed + 1 }));
+  const turn = patch => {
+    Object.assign(view, patch);
+    if (run) look();
+    show(); changed();
+  };
+  find("token").addEventListener("change", event => turn({ token: +event.target.value }));
+  find("close").addEventListener("change", event => turn({ close: event.target.checked }));
+
+  const changed = explore.shared({
+    read(said) {
+      const whole = (name, low, high, usual) => {
+        const value = Math.trunc(+(said.get(name) ?? usual));
+        return Number.isFinite(value) ? clamp(value, low, high) : usual;
+      };
+      const one = (name, list, usual) => (list.includes(said.get(name)) ? said.get(name) : usual);
+      Object.assign(design, {
+        norm: one("norm", norms, "Huginn"), injection: one("injection", injections, "half-half"),
+        gain: clamp(+(said.get("gain") ?? 1) || 1, 0.25, 2.5), layers: whole("layers", 1, 16, 4),
+        seed: whole("throw", 0, 999_999, 1),
+      });
+      Object.assign(view, { token: whole("token", 1, tokens, 6) - 1, close: said.get("close") === "1" });
+      player.go(whole("loop", 1, LOOPS, LOOPS), true);
+      wanted = { ...design };
+      fill(); show(); work();
+    },
+    write: () => ({ norm: design.norm, injection: design.injection, gain: design.gain,
+      layers: design.layers, throw: design.seed, token: view.token + 1, loop: player.loop,
+      close: view.close ? 1 : 0 }),
+  });
+})();
