@@ -1,6 +1,7 @@
 """A report on a loop: measured, told, drawn and written."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,14 @@ def report(
     with torch.no_grad():  # many threads only wait for each other on small states
         threads = faster_threads(lambda: [case.step(case.start, 0) for _ in range(8)])
     with use_threads(threads):
+        begun = time.perf_counter()
+        with torch.no_grad():
+            case.step(case.start, 0)
+        once = (time.perf_counter() - begun) * subject.count / len(case.start)
+        say(
+            f"{subject.count} inputs, {once:.2g} seconds for a pass over all; {protocol.loops} to "
+            f"{protocol.loops * protocol.patience} passes, and about as much for all the rest"
+        )
         told = measure(subject, protocol, say)
     told["quick"] = protocol.starts <= QUICK.starts
     told["made_with"] = provenance(where)

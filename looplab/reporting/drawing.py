@@ -9,17 +9,24 @@ from looplab.plots.picture import drawing
 from looplab.reporting.sentences import RULES
 from looplab.reporting.wording import number
 
+WIDTH = 4.6  # inches
 NAMES = {name: text.removeprefix("Leave when ") for name, text in RULES.items()}
 
 
 def draw(told: dict) -> dict[str, Picture]:
-    """The pictures that there are numbers for: part of the report -> picture."""
+    """The pictures that there are numbers for: part of the report, or part/which -> picture.
+
+    Each is narrow enough for a phone.
+    """
     found = {
-        "rest": _settling(told),
+        "rest/steps": _steps(told),
+        "rest/distance": _distance(told),
         "where": _paths(told),
         "spectra": _multipliers(told),
-        "tokens": _tokens(told),
-        "depth": _depth(told),
+        "tokens/all": _tokens(told),
+        "tokens/difficulty": _by_difficulty(told),
+        "depth/mean": _mean(told),
+        "depth/above": _above(told),
         "exits": _exits(told),
     }
     return {name: picture for name, picture in found.items() if picture is not None}
@@ -29,46 +36,40 @@ def _array(values) -> np.ndarray:
     return np.array(values, dtype=float)  # None becomes NaN
 
 
-def _band(axes, loops, marks: np.ndarray, colour: str) -> None:
-    """Median with a band from the 10th to the 90th per cent."""
+def _steps(told: dict) -> Picture:
+    steps = told["curves"]["steps"]
+    return _falling(told, steps, 2, "step / state", "Length of a step", PALETTE[0])
+
+
+def _distance(told: dict) -> Picture | None:
+    distance = told["curves"]["distance"]
+    if distance is None:
+        return None
+    name = "Distance to the end"
+    return _falling(told, distance, 1, "distance / state", name, PALETTE[1])
+
+
+def _falling(told: dict, curve: list, first: int, label: str, title: str, colour: str) -> Picture:
+    """Median by loop with a band from the 10th to the 90th per cent, and where rounding begins."""
+    marks, noise = _array(curve), told["rest"]["noise_median"]
     marks = np.where(marks > 0, marks, np.nan)
-    axes.fill_between(loops, marks[:, 0], marks[:, 2], color=colour, alpha=0.25, linewidth=0)
-    axes.plot(loops, marks[:, 1], color=colour)
+    loops = range(first, len(marks) + first)
+    with drawing(WIDTH, 3.2) as (figure, axes):
+        axes.fill_between(loops, marks[:, 0], marks[:, 2], color=colour, alpha=0.25, linewidth=0)
+        axes.plot(loops, marks[:, 1], color=colour)
+        axes.set(yscale="log", xlabel="loop", ylabel=label, title=title)
+        axes.axhline(noise, color="0.35", linestyle=STYLES[3], linewidth=1.2)
+        look = {"textcoords": "offset points", "color": "0.35", "fontsize": 9, "ha": "right"}
+        axes.annotate("rounding", (1, noise), (-2, 3), ("axes fraction", "data"), **look)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    at = sorted({0, len(curve) // 8, len(curve) // 4, len(curve) // 2, len(curve) - 1})
+    values = ", ".join(f"{_known(curve[n][1])} at loop {n + first}" for n in at)
+    alt = f"{title} in units of the state, median over tokens: {values}; rounding is "
+    return Picture(figure, f"{alt}{number(noise)}.", {"marks": curve})
 
 
-def _settling(told: dict) -> Picture | None:
-    steps, distance = (told["curves"][name] for name in ("steps", "distance"))
-    marks, noise = _array(steps), told["rest"]["noise_median"]
-    panels = 1 if distance is None else 2
-    with drawing(4.6 * panels, 3.2, columns=panels, squeeze=False) as (figure, grid):
-        first, *other = grid[0]
-        _band(first, range(2, len(marks) + 2), marks, PALETTE[0])
-        first.set(yscale="log", xlabel="loop", ylabel="step / state", title="Length of a step")
-        for panel in other:
-            far = _array(distance)
-            _band(panel, range(1, len(far) + 1), far, PALETTE[1])
-            panel.set(yscale="log", xlabel="loop", ylabel="distance / state")
-            panel.set_title("Distance to the end")
-        for panel in grid[0]:
-            panel.axhline(noise, color="0.35", linestyle=STYLES[3], linewidth=1.2)
-            look = {"textcoords": "offset points", "color": "0.35", "fontsize": 9}
-            panel.annotate(
-                "rounding", (1, noise), (-2, 3), ("axes fraction", "data"), ha="right", **look
-            )
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ends = [
-        (number(row[1]) if row[1] is not None else "no number") for row in (steps[0], steps[-1])
-    ]
-    alt = (
-        f"Median length of a step in units of the state: {ends[0]} at loop 2, {ends[1]} at loop "
-        f"{len(steps) + 1}; rounding is {number(noise)}."
-    )
-    if distance is not None:
-        alt += (
-            f" Median distance to the end: {number(distance[0][1])} after loop 1, "
-            f"{number(distance[len(distance) // 4][1])} after loop {len(distance) // 4 + 1}."
-        )
-    return Picture(figure, alt, {"steps": steps, "distance": distance})
+def _known(value: float | None) -> str:
+    return "no number" if value is None else number(value)
 
 
 def _paths(told: dict) -> Picture | None:
@@ -76,26 +77,27 @@ def _paths(told: dict) -> Picture | None:
     paths = told["curves"]["paths"]
     if paths is None or told["rest"]["shares"]["rest"] == 1:
         return None
-    alts = []
-    with drawing(2.4 * len(paths), 2.7, columns=len(paths), squeeze=False) as (figure, grid):
-        for n, (panel, path) in enumerate(zip(grid[0], paths, strict=True)):
+    alts, rows = [], -(-len(paths) // 2)
+    with drawing(WIDTH, 2.5 * rows, columns=2, rows=rows, squeeze=False) as (figure, grid):
+        for panel in grid.flat[len(paths) :]:
+            panel.set_visible(False)
+        for n, (panel, path) in enumerate(zip(grid.flat, paths, strict=False)):
             points = _array(path)
             panel.plot(*points.T, color="0.75", linewidth=0.7)
             look = {"marker": MARKERS[n % 7], "color": PALETTE[n % 7], "ms": 4, "linestyle": ""}
             panel.plot(*points.T, **look)
             panel.plot(*points[-1], "o", ms=11, mfc="none", mec="black")
             reach = float(np.abs(points).max())
-            panel.set(xticks=[], yticks=[])
-            panel.set_title(f"reach {number(reach)}")
+            panel.set(xticks=[], yticks=[], title=f"reach {number(reach)}")
             panel.margins(0.15)
             panel.set_aspect("equal", adjustable="datalim")
             places = len(np.unique((points / max(reach, 1e-300) / 0.02).round(), axis=0))
             alts.append(
-                f"token {n + 1} visits about {places} places, {number(reach)} from the middle"
+                f"token {n + 1}: about {places} places, up to {number(reach)} from the middle"
             )
     alt = (
-        f"The last {len(paths[0])} loops of {len(paths)} tokens of the first input, each in its "
-        "own plane of largest movements, in units of the state; a ring marks the last: "
+        f"The last {len(paths[0])} loops of {len(paths)} tokens of the input that moves most, each "
+        "in its own plane of largest movements, in units of the state; a ring marks the last. "
     )
     return Picture(figure, alt + "; ".join(alts) + ".", {"paths": paths})
 
@@ -115,65 +117,87 @@ def _tokens(told: dict) -> Picture | None:
     if told["tokens"] is None or not settled:
         return None
     loops = _array([one for one in settled if one])
-    rows = told["tokens"]["by_difficulty"]
-    panels = 2 if rows else 1
-    with drawing(4.6 * panels, 3.2, columns=panels, squeeze=False) as (figure, grid):
-        first, *other = grid[0]
-        last = int(loops.max())
-        width = max(1, -(-last // 40))
-        first.hist(loops, bins=np.arange(0.5, last + width + 0.5, width), color=PALETTE[0])
-        first.set(xlabel="loop", ylabel="tokens", title="Within 1 % of its end for good from")
-        first.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for panel in other:
-            hard = [row["difficulty"] for row in rows]
-            for n, (name, label) in enumerate(
-                (("settled", "state settles"), ("answered", "answer settles"))
-            ):
-                values = _array([row[name] for row in rows])
-                if not np.isnan(values).all():
-                    look = {"color": PALETTE[n], "linestyle": STYLES[n], "marker": MARKERS[n]}
-                    panel.plot(hard, values, label=label, **look)
-            panel.set(xlabel="difficulty", ylabel="median loop", title="By difficulty")
-            panel.set_ylim(bottom=0)
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-            panel.legend()
-    alt = f"Loops from which {len(loops)} tokens are within 1 % of their end: median "
-    alt += f"{np.median(loops):.0f}, from {loops.min():.0f} to {loops.max():.0f}."
-    if rows:
-        parts = [f"{row['difficulty']}: {number(row['settled'])}" for row in rows]
-        alt += f" Median by difficulty, {', '.join(parts)}."
-    return Picture(figure, alt, {"settled": settled, "by_difficulty": rows})
+    last = int(loops.max())
+    width = max(1, -(-last // 40))
+    with drawing(WIDTH, 3.2) as (figure, axes):
+        axes.hist(loops, bins=np.arange(0.5, last + width + 0.5, width), color=PALETTE[0])
+        axes.set(xlabel="loop", ylabel="tokens", title="Within 1 % of its end for good from")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    alt = (
+        f"Loops from which {len(loops)} tokens are within 1 % of their end: median "
+        f"{np.median(loops):.0f}, from {loops.min():.0f} to {last}."
+    )
+    return Picture(figure, alt, {"settled": settled})
 
 
-def _depth(told: dict) -> Picture | None:
+def _by_difficulty(told: dict) -> Picture | None:
+    rows = (told["tokens"] or {}).get("by_difficulty")
+    if not rows:
+        return None
+    hard, alts = [row["difficulty"] for row in rows], []
+    with drawing(WIDTH, 3.2) as (figure, axes):
+        names = (("settled", "state settles"), ("answered", "answer settles"))
+        for n, (name, label) in enumerate(names):
+            values = _array([row[name] for row in rows])
+            if np.isnan(values).all():
+                continue
+            look = {"color": PALETTE[n], "linestyle": STYLES[n], "marker": MARKERS[n]}
+            axes.plot(hard, values, label=label, **look)
+            alts.append(f"{label}: " + ", ".join(f"{_known(row[name])}" for row in rows))
+        axes.set(xlabel="difficulty", ylabel="median loop", title="By difficulty", ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+    at = f"Median loop by difficulty {hard[0]} to {hard[-1]}. "
+    return Picture(figure, at + "; ".join(alts) + ".", {"by_difficulty": rows})
+
+
+def _mean(told: dict) -> Picture | None:
+    found = told["depth"]
+    if found is None:
+        return None
+    with drawing(WIDTH, 3.2) as (figure, axes):
+        axes.plot(range(1, len(found["losses"]) + 1), _array(found["losses"]), color=PALETTE[0])
+        axes.plot(found["best"], found["loss"], MARKERS[1], color=PALETTE[1], ms=8)
+        axes.set(xlabel="loops", ylabel=f"mean {found['cost']}", title="Mean (square: lowest)")
+        _plateau(axes, found)
+    alt = (
+        f"Mean {found['cost']} by loops: {number(found['loss_one'], 3)} after 1, lowest with "
+        f"{number(found['loss'], 3)} at {found['best']}, {number(found['loss_end'], 3)} after "
+        f"{len(found['losses'])}."
+    )
+    return Picture(figure, alt, {"losses": found["losses"]})
+
+
+def _above(told: dict) -> Picture | None:
     found = told["depth"]
     if found is None:
         return None
     above, high = _array(found["above"]), _array(found["high"])
-    loops = np.arange(1, len(above) + 1)
-    with drawing(9.2, 3.2, columns=2) as (figure, (first, second)):
-        first.plot(loops, _array(found["losses"]), color=PALETTE[0])
-        first.plot(found["best"], found["loss"], MARKERS[1], color=PALETTE[1], ms=8)
-        first.set(xlabel="loops", ylabel=f"mean {found['cost']}", title="Mean (square: lowest)")
-        second.axhline(0, color="0.35", linewidth=0.8)
-        second.fill_between(loops, _array(found["low"]), high, color=PALETTE[0], alpha=0.3)
-        second.plot(loops, above, color=PALETTE[0])
+    loops = range(1, len(above) + 1)
+    with drawing(WIDTH, 3.2) as (figure, axes):
+        axes.axhline(0, color="0.35", linewidth=0.8)
+        axes.fill_between(loops, _array(found["low"]), high, color=PALETTE[0], alpha=0.3)
+        axes.plot(loops, above, color=PALETTE[0])
         near = max(6 * np.median(high - above), 1.5 * high[-1], 6 * found["margin"])
-        second.set_ylim(-near / 3, near)
-        second.set(xlabel="loops", ylabel="above the best", title="Plateau (hatched), 99 % band")
-        for panel in (first, second):
-            look = {"facecolor": "0.93", "edgecolor": "0.6", "hatch": "//", "zorder": 0}
-            panel.axvspan(found["first"] - 0.5, found["last"] + 0.5, **look)
-            panel.set_xscale("log", base=2)
-            ticks = [2**n for n in range(len(above).bit_length())]
-            panel.set_xticks(ticks, [str(tick) for tick in ticks])
-            panel.minorticks_off()
+        axes.set(xlabel="loops", ylabel="above the best", ylim=(-near / 3, near))
+        axes.set_title("Plateau (hatched), 99 % band")
+        _plateau(axes, found)
     alt = (
-        f"Mean {found['cost']} by loops: {number(found['loss_one'], 3)} after 1, lowest with "
-        f"{number(found['loss'], 3)} at {found['best']}, {number(found['loss_end'], 3)} after "
-        f"{len(above)}. The plateau goes from {found['first']} to {found['last']}."
+        f"{found['cost'].capitalize()} above the best loop's, close up: the plateau goes from loop "
+        f"{found['first']} to {found['last']}; after {len(above)} loops it is {number(above[-1])}, "
+        f"with a band from {number(found['low'][-1])} to {number(high[-1])}."
     )
     return Picture(figure, alt, {name: found[name] for name in ("above", "low", "high")})
+
+
+def _plateau(axes, found: dict) -> None:
+    """Hatch the plateau, on an axis of loops that doubles."""
+    look = {"facecolor": "0.93", "edgecolor": "0.6", "hatch": "//", "zorder": 0}
+    axes.axvspan(found["first"] - 0.3, found["last"] + 0.3, **look)
+    axes.set_xscale("log", base=2)
+    ticks = [2**n for n in range(len(found["losses"]).bit_length())]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
 
 
 def _exits(told: dict) -> Picture | None:
@@ -183,7 +207,7 @@ def _exits(told: dict) -> Picture | None:
     rules = {one["rule"]: one for one in found["rules"]}
     best = min(found["curves"][0]["loss"])
     alts = []
-    with drawing(6.4, 3.8) as (figure, axes):
+    with drawing(WIDTH, 4.2) as (figure, axes):
         for n, curve in enumerate(found["curves"]):
             name = curve["rule"]
             label = "the same number for all" if name == "fixed" else NAMES[name]
@@ -199,7 +223,7 @@ def _exits(told: dict) -> Picture | None:
         )
         alts.append(f"the oracle: {number(oracle['loops'])} loops")
         axes.set(xlabel="mean loops a token takes", ylabel=f"mean {found['cost']}")
-        figure.legend(loc="outside upper center", ncols=2)
+        figure.legend(loc="outside upper center", ncols=1)
     return Picture(
         figure,
         f"Mean {found['cost']} against mean loops, up to {found['most']}. At an equal "

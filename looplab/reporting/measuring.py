@@ -29,7 +29,6 @@ def measure(subject: Subject, protocol: Protocol, say=lambda what: None) -> dict
     Numbers are finite or None; loops count from 1. What could not be measured stands in "missing",
     with the reason.
     """
-    say(f"{subject.count} inputs, {protocol.loops} loops or more")
     found = collect(subject, protocol)
     missing: dict[str, str] = {}
     told = {

@@ -36,6 +36,8 @@ a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--link); outl
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem;
        border-bottom: 1px solid var(--line); overflow-wrap: normal; }
+th, td { white-space: nowrap; }
+.figures { display: flex; flex-wrap: wrap; gap: 0 1rem; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; }
 figcaption, .small { font-size: .9rem; }
 """
@@ -49,8 +51,7 @@ def page(told: dict, pictures: Mapping[str, Picture]) -> str:
     for part, (title, sentences) in PARTS.items():
         parts.append(f'<section aria-labelledby="{part}"><h2 id="{part}">{title}</h2>')
         parts.append(_said(sentences(told)))
-        if part in pictures:
-            parts.append(_figure(pictures[part]))
+        parts.append(_figures(pictures, part))
         if part in _TABLES and (rows := _TABLES[part](told)):
             parts.append(_table(title, rows))
         parts.append("</section>")
@@ -78,11 +79,23 @@ def _said(sentences: list[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(one)}</li>" for one in sentences) + "</ul>"
 
 
+_TERMS = {
+    "shrinks by": "a step is of the last",
+    "multiplier": "largest multiplier",
+    "exponent": "largest exponent",
+    "one end": "inputs with one end",
+    "settles at": "tokens settle at loop",
+    "best rule": "best exit rule",
+    "saves": "it saves",
+    "oracle": "the oracle saves",
+}
+
+
 def _short(told: dict) -> str:
     """The line that `looplab compare` has of it, as a list of terms."""
     (row,) = report_table([told])
     terms = "".join(
-        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+        f"<div><dt>{html.escape(_TERMS.get(name, name))}</dt><dd>{html.escape(value)}</dd></div>"
         for name, value in row.items()
         if name != "report"
     )
@@ -107,6 +120,12 @@ def _warnings(told: dict) -> str:
         for one in found
     ]
     return f'<h2 id="warnings">Warnings</h2><ul class="warnings">{"".join(rows)}</ul>'
+
+
+def _figures(pictures: Mapping[str, Picture], part: str) -> str:
+    """A part's pictures, beside each other where there is room."""
+    some = [one for name, one in pictures.items() if name.split("/")[0] == part]
+    return f'<div class="figures">{"".join(map(_figure, some))}</div>' if some else ""
 
 
 def _figure(picture: Picture) -> str:

@@ -148,13 +148,19 @@ def tokens(told: dict) -> list[str]:
         f"the middle 80 % from loops {found['settled_low']:.0f} to {found['settled_high']:.0f}."
     ]
     if found["never"]:
-        said.append(f"{share(found['never'])} of the tokens do not come so near in this run.")
+        said.append(
+            f"{share(found['never'])} of the tokens do not come so near for good in the first "
+            f"{told['protocol']['loops']} loops."
+        )
     if found["answered_median"] is not None:
         said.append(
             f"The median token gives its last answer from loop {found['answered_median']:.0f} on."
         )
     if found["right"] is not None:
-        said.append(f"{share(found['right'])} of the last answers are right.")
+        said.append(
+            f"{share(found['right'])} of the answers are right after "
+            f"{told['protocol']['loops']} loops."
+        )
     if found["correlation"] is not None:
         way = "Harder tokens settle " + ("later" if found["correlation"] > 0 else "earlier")
         if abs(found["correlation"]) < WEAK:
@@ -230,13 +236,13 @@ def exits(told: dict) -> list[str]:
         if name not in rules:
             continue
         one = rules[name]
-        saves = (
-            f"saves {share(one['saves'])}"
-            if one["saves"] >= 0
-            else f"takes {-one['saves']:.0%} more".replace("%", " %")
-        )
+        saves = f"which saves {share(abs(one['saves']))}"
+        if one["saves"] < 0:
+            saves = f"which takes {-100 * one['saves']:.0f} % more"
+        if abs(one["saves"]) < 0.005:
+            saves = "no fewer"
         said.append(
-            f"{RULES[name]}: {number(one['loops'])} loops a token, which {saves}; its {cost} is "
+            f"{RULES[name]}: {number(one['loops'])} loops a token, {saves}; its {cost} is "
             f"above that of the best fixed number by {with_error(one['loss'], one['error'])}."
         )
     return said
