@@ -239,7 +239,7 @@ def test_a_link_that_is_no_forest_changes_nothing(address, page, errors):
 
 def test_a_maze_is_built_by_pointer_and_by_keys(address, page, errors):
     opened(page, f"{address}/flood.html#w=6&z=S{'.' * 35}&l=3")
-    assert "has come 6 steps from the start, of 10; 10 of 36 cells are wrong" in words(page)
+    assert "has come 6 steps from the start, of 10; 10 of 36 cells are not seen" in words(page)
     canvas = page.locator("#maze")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -287,7 +287,7 @@ def test_walls_under_running_water(address, page, errors):
     opened(page, link)
     page.get_by_role("slider", name="loop").fill("48")
     page.wait_for_function(
-        "() => document.getElementById('words').textContent.includes('33 of 36 cells are wrong')"
+        "() => document.getElementById('words').textContent.includes('33 of 36 cells are called reached')"
     )
     page.get_by_label("change the maze under running water").uncheck()
     page.get_by_role("slider", name="loop").fill("24")

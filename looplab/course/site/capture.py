@@ -13,8 +13,9 @@ from nbclient.exceptions import CellExecutionError
 from looplab import widgets
 from looplab.course import build, diagnosis
 
-# What these depend on besides the chapter: the library (but for this package) and its data.
+# What these depend on besides the chapter: the library and its data, but for what makes pages.
 _INPUTS = ("looplab/**/*.py", "data/**/*", "requirements.txt")
+_NOT_INPUTS = ("looplab/course/site/", "looplab/course/explore/", "looplab/graphs/")
 _FIRST = "from looplab.course.site.capture import as_blocks\nas_blocks()"
 
 
@@ -101,6 +102,6 @@ def _key(notebook) -> str:
     files = {path for pattern in _INPUTS for path in build.ROOT.glob(pattern) if path.is_file()}
     for path in sorted(files):
         name = path.relative_to(build.ROOT).as_posix()
-        if not name.startswith("looplab/course/site/") and "__pycache__" not in name:
+        if not name.startswith(_NOT_INPUTS) and "__pycache__" not in name:
             digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -41,6 +41,9 @@
 
   let started = null;
   async function start() {
+    for (const needed of ["WebAssembly", "DecompressionStream"]) {
+      if (!(needed in window)) throw new Error(`this browser is too old, it has no ${needed}`);
+    }
     const [parcel] = await Promise.all([script("runtime"), script("ort.wasm.min")]);
     const [glue, wasm] = await Promise.all([unpack(parcel.glue), unpack(parcel.wasm)]);
     const module = URL.createObjectURL(new Blob([glue], { type: "text/javascript" }));

@@ -102,8 +102,8 @@
     const dry = waysAt(loop).filter((far, cell) => far >= 0 && !beliefs[loop - 1][cell]);
     return Math.min(furthest(loop) + 1, ...dry) - 1;
   }
-  const wrong = loop => waysAt(loop).filter((far, cell) =>
-    mazeAt(loop)[cell] !== WALL && beliefs[loop - 1][cell] !== far >= 0).length;
+  const count = (loop, wanted) => waysAt(loop).filter((far, cell) => mazeAt(loop)[cell] !== WALL
+    && wanted(beliefs[loop - 1][cell], far >= 0)).length;
 
   // --- pictures and words ------------------------------------------------------------------------
 
@@ -139,15 +139,19 @@
   }
 
   function words() {
-    const { loop } = player, count = loops(), far = furthest(loop);
-    if (beliefs.length < loop) return `Loop ${loop} of ${count}: the model has not answered yet.`;
-    const come = reach(loop), miss = wrong(loop), now = view().words(seen());
+    const { loop } = player, far = furthest(loop), at = `Loop ${loop} of ${loops()}:`;
+    if (beliefs.length < loop) return `${at} the model has not answered yet.`;
+    const come = reach(loop), now = view().words(seen()), cells = state.maze.length;
     const cursor = state.cursor.length ? now.slice(now.lastIndexOf("At row")) : "";
     const water = come < 0 ? "Not even the start is wet"
-      : come === far ? `The water is everywhere it can be, up to ${far} steps from the start`
-        : `The water has come ${come} steps from the start, of ${far}`;
-    const told = miss ? `${miss} of ${state.maze.length} cells are wrong` : "every cell is right";
-    return `Loop ${loop} of ${count}: ${water}; ${told}. ${cursor}`.trim();
+      : far === 0 ? "No way leads out of the start"
+        : come === far ? `The water is everywhere it can be, up to ${far} steps from the start`
+          : `The water has come ${come} steps from the start, of ${far}`;
+    const unseen = count(loop, (wet, there) => there && !wet);
+    const wrong = count(loop, (wet, there) => wet && !there), told = [];
+    if (unseen) told.push(`${unseen} of ${cells} cells are not seen yet`);
+    if (wrong) told.push(`${wrong} of ${cells} cells are called reached, and no way leads there`);
+    return `${at} ${water}; ${told.join(", and ") || "every cell is right"}. ${cursor}`.trim();
   }
 
   function draw() {

@@ -33,6 +33,33 @@
     };
   }
 
+  // The same trees in as many rows as let their nodes be largest on `width` by `height` pixels.
+  function inRows(forest, width, height) {
+    const { root, spots } = forest, trees = new Map();
+    root.forEach((top, node) => trees.set(top, [...(trees.get(top) ?? []), node]));
+    const sides = [...trees.values()].map(nodes => {
+      const across = nodes.map(node => spots[node][0]);
+      return { nodes, left: Math.min(...across), right: Math.max(...across),
+        deep: Math.max(...nodes.map(node => spots[node][1])) };
+    }).sort((a, b) => a.left - b.left);
+    const total = sides.at(-1).right;
+    let best = { step: 0, spots };
+    for (const rows of range(Math.min(4, sides.length)).map(n => n + 1)) {
+      const moved = [], most = total / rows + BETWEEN_LEAVES / 2;
+      let x = 0, y = 0, deep = 0, wide = 0;
+      for (const { nodes, left, right, deep: own } of sides) {
+        if (x > 0 && x + right - left > most) { x = 0; y += deep + 1.2; deep = 0; }
+        for (const node of nodes) moved[node] = [x + spots[node][0] - left, y + spots[node][1]];
+        wide = Math.max(wide, x + right - left);
+        x += right - left + BETWEEN_LEAVES + BETWEEN_TREES;
+        deep = Math.max(deep, own);
+      }
+      const step = Math.min(width / (1.5 + wide), height / (1.1 + y + deep), 48);
+      if (step > 1.05 * best.step) best = { step, spots: moved };
+    }
+    return { ...forest, spots: best.spots };
+  }
+
   // Whether `node` stands above `other`, or is it: then it cannot hang under it.
   const above = (parents, node, other) => {
     for (const _ of range(parents.length)) {
@@ -42,5 +69,5 @@
     return false;
   };
 
-  Object.assign(looplab, { layOut, above });
+  Object.assign(looplab, { layOut, inRows, above });
 })();

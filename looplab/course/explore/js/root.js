@@ -1,6 +1,6 @@
 // Find the root: a forest that is rebuilt by hand, and what each node answers, loop by loop.
 (() => {
-  const { GREEN, INK, above, clamp, drawForest, drawSteps, explore, layOut, range } = looplab;
+  const { GREEN, INK, above, clamp, drawForest, drawSteps, explore, inRows, layOut, range } = looplab;
   const { find, make, tell } = explore;
   const NODES = 12, LOOPS = 24, LABELS = range(NODES).map(String);
   const CODES = "0123456789ab";                  // of the nodes in the address
@@ -75,7 +75,7 @@
   // What drawForest asks of a recorded run.
   const shown = {
     labels: LABELS, tokens: NODES, targets: true,
-    get meta() { return { forest }; },
+    meta: { forest: null },                      // as it stands on the canvas
     answer: (who, loop, node) => {
       const id = answers.length < loop ? -1 : answers[loop - 1][node];
       return { id, name: id < 0 ? "·" : LABELS[id] };
@@ -86,6 +86,7 @@
   function paintForest(pen, width, height) {
     const panel = { x: 10, y: 8, w: width - 20, h: height - 12 };
     const now = { loop: player.loop, token: state.chosen };
+    shown.meta.forest = inRows(forest, panel.w, panel.h - 66);
     zone = drawForest(pen, panel, shown, now);
     if (!drag?.moved) return;
     const [x, y] = zone.nodes[drag.node], target = drag.over;
