@@ -22,6 +22,7 @@ STILL = 16  # times the noise of one pass, within which a window of states count
 WANDER = 4  # times that noise, by which the mean of a state at rest may wander between quarters
 APART = 64  # times that noise, by which an orbit must leave a point before it comes back
 GROWING = 1.05  # by which mean steps grow from one quarter of the run to the next
+DOUBLED = 2  # times its length halfway: what leaves one place for another grows, but not so much
 
 
 class Ending(IntEnum):
@@ -60,16 +61,16 @@ def how_it_ends(
     the mean length over the window's last quarter, or, for a state that vanishes, the longest state
     or step times the root of the dtype's rounding. The first that fits:
 
-        running away  not finite; or the state is longer than ever all through the last quarter, and
-                      the run's steps grow by 5 % from its third quarter to the last
+        running away  not finite; or longer than ever all through the last quarter, twice as long as
+                      halfway, with steps that grow by 5 % from the run's third quarter to the last
         rest          the last quarter stays within 16 x noise of its mean, and that mean within
                       4 x noise of the mean of the quarter before: rounding does not add up
         orbit         some lag brings the state back within 16 x noise, every time, and a shorter
                       one took it 64 x noise away
         closing in    steps shrink faster than 1/t (LASTING) from the third quarter to the last
         drifting      the way over the second half is at least half as long as its path
-        turning       the steps last
-        undecided     anything else
+        turning       the steps last, and leave the 16 x noise
+        undecided     anything else: so near to rounding that slow approaches look like rest
 
     An approach slower than about 1 % a loop in 128 loops (0.1 % in 1024) looks like drifting.
     Raises ValueError for fewer than 16 loops.
@@ -107,11 +108,12 @@ def how_it_ends(
     path = torch.cat((before, late)).sum(0)
     straight = (window[-1] - middle).norm(dim=-1) / path.clamp_min(tiny)
     longer = length[-quarter:].amin(0) > length[-2 * quarter : -quarter].amax(0)
+    longer = longer & (length[-1] > DOUBLED * middle.norm(dim=-1))
     grows = longer & (late.mean(0) > GROWING * before.mean(0))
 
     ending = torch.full_like(period, Ending.UNDECIDED)
     for fits, label in (
-        (shrink >= LASTING, Ending.TURNING),
+        ((shrink >= LASTING) & (spread > STILL * noise), Ending.TURNING),
         ((shrink >= LASTING) & (straight >= STRAIGHT), Ending.DRIFTING),
         (shrink < LASTING, Ending.CLOSING_IN),
         (period > 0, Ending.ORBIT),

@@ -8,6 +8,7 @@ from looplab.reporting.wording import number, plural, share, with_error
 
 SETTLED_WRONG = 0.05  # share of settled tokens whose answer is wrong, from which that is said
 CHANGED = 0.99  # share of the same answers, below which sharing or rounding is said to change them
+WORSE = 0.01  # nats, below which a higher loss is not worth a warning
 DISAGREE = 2  # times faster or slower than the largest multiplier says, from which that is said
 
 CHAPTERS = {
@@ -77,10 +78,10 @@ def _drifts(told: dict) -> str | None:
 
 def _orbits(told: dict) -> str | None:
     some = _share(told, "orbit")
-    periods = " and ".join(sorted(told["rest"]["periods"], key=int))
+    periods = ", ".join(sorted(told["rest"]["periods"], key=int))
     return some and (
         f"{share(some)} of the tokens go round an orbit (period {periods}): where they end depends "
-        "on the number of loops for ever, and a rule that waits for small steps never fires."
+        "on the number of loops for ever, and a rule that waits for small steps may never fire."
     )
 
 
@@ -105,8 +106,8 @@ def _turns(told: dict) -> str | None:
         kind = "above zero: neighbouring states part, as in chaos"
     elif most < -3 * error:
         kind = (
-            "below zero: neighbouring states meet, as on an orbit longer than the window, or where "
-            "rounding dies out slowly"
+            "below zero: neighbouring states meet, as on an orbit that is longer than the window "
+            "or not yet reached"
         )
     else:
         kind = (
@@ -120,8 +121,8 @@ def _too_short(told: dict) -> str | None:
     some = _share(told, "closing_in") + _share(told, "undecided")
     return some and (
         f"{share(some)} of the tokens are still on their way after {told['rest']['loops_most']} "
-        "loops: their steps shrink, but not yet to rounding. The window is too short to say where "
-        "they end (--loops)."
+        "loops: their steps shrink, but not yet to rounding, or are so near to it that a slow "
+        "approach looks like rest. The window is too short to say where they end (--loops)."
     )
 
 
@@ -129,10 +130,12 @@ def _many_ends(told: dict) -> str | None:
     found = told["starts"]
     if found["most_ends"] < 2:
         return None
+    why = ""
+    if told["notation"] and not told["notation"].endswith("_I"):
+        why = " It has no injection: nothing but its state remembers the input."
     return (
         f"Where it rests depends on where it starts: up to {found['most_ends']} different ends for "
-        f"one input, from {found['starts']} starts. A loop whose input is not handed in again at "
-        "every pass can only remember it in its state."
+        f"one input, from {found['starts']} starts.{why}"
     )
 
 
@@ -233,11 +236,14 @@ def _slots_matter(told: dict) -> str | None:
         if one["slots"] == one["loops"]:
             continue
         worse = one["loss"] is not None and one["error"] is not None
-        worse = worse and one["loss"] > 2 * one["error"]
+        worse = worse and one["loss"] > max(2 * one["error"], WORSE)
         if one["same"] < CHANGED or worse:
+            cost = f"{share(1 - one['same'])} of the answers change"
+            if worse:
+                cost += f", and the loss is {with_error(one['loss'], one['error'])} higher"
             return (
                 f"Cache slots cannot be shared for nothing: with {plural(one['slots'], 'slot')} "
-                f"for {one['loops']} loops {share(1 - one['same'])} of the answers change."
+                f"for {one['loops']} loops {cost}."
             )
     return None
 

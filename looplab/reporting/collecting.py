@@ -53,7 +53,8 @@ def collect(subject: Subject, protocol: Protocol) -> Collected:
     parts = []
     for case in subject.cases():
         run = follow(case, protocol.loops, protocol.patience)
-        parts.append(_token_by_token(run, case) | _read(run, case, subject))
+        part = _token_by_token(run, case) | _read(run, case, subject)
+        parts.append({name: _on_cpu(value) for name, value in part.items()})
     rows = {}
     for name in parts[0]:
         values = [part[name] for part in parts]
@@ -79,6 +80,13 @@ def collect(subject: Subject, protocol: Protocol) -> Collected:
         else:
             rows[name] = torch.cat(values, -1)
     return Collected(**rows)
+
+
+def _on_cpu(value):
+    """What was measured on another device, where it is put together."""
+    if isinstance(value, dict):
+        return {name: _on_cpu(one) for name, one in value.items()}
+    return value.cpu() if isinstance(value, Tensor) else value
 
 
 def _most_restless(parts: list[dict]) -> int:
@@ -152,9 +160,9 @@ def _read(run: Run, case: Case, subject: Subject) -> dict:
     if gates:  # the chance that it has not opened yet
         signals["gate"] = torch.stack(gates).cumprod(0)
     if costs:
-        found["costs"] = torch.stack(costs).cpu()
+        found["costs"] = torch.stack(costs)
         found["cost"] = found["cost"] or ("loss" if case.sorts else "squared error")
-    return found | {"signals": {name: value.cpu() for name, value in signals.items()}}
+    return found | {"signals": signals}
 
 
 def _beside(values: list[Tensor], fill: float) -> Tensor:

@@ -28,8 +28,8 @@ def rest(told: dict) -> list[str]:
     said = [f"Of {plural(told['token_count'], 'token')}, after {loops} loops at most: {parts}."]
     if found["shares"]["rest"]:
         said.append(
-            f"At rest means: over the last {found['window']} loops no token went further than "
-            f"{number(found['spread_most'])} of its length from its mean (median "
+            f"At rest means: over the last {found['window']} loops no resting token went further "
+            f"than {number(found['spread_most'])} of its length from its mean (median "
             f"{number(found['spread_median'])}). Rounding of one pass is "
             f"{number(found['noise_median'])} here (at most {number(found['noise_most'])}): below "
             "that nobody can tell."
@@ -128,7 +128,7 @@ def spectrum(told: dict) -> list[str]:
                 at += f"; one loop can stretch a departure by {number(one['norm'], 3)} at most"
             if one["rests"] and size < 1:
                 hidden = number(one["noise"] / (1 - size))
-                at += f"; rounding hides the last {hidden} of its length of the way"
+                at += f"; the true point may be {hidden} of its length further on, in rounding"
         if one["exponent"] is not None:
             at += (
                 f". Leading exponent {with_error(one['exponent'], one['error'])} a loop, over "
@@ -143,9 +143,12 @@ def tokens(told: dict) -> list[str]:
     found = told["tokens"]
     if found is None:
         return [_missing(told, "tokens")]
+    few = f"Of the {share(1 - found['never'])} of the tokens that settle, t"
+    few = few if found["never"] else "T"
     said = [
-        f"The median token is within 1 % of its end from loop {found['settled_median']:.0f} on; "
-        f"the middle 80 % from loops {found['settled_low']:.0f} to {found['settled_high']:.0f}."
+        f"{few}he median token is within 1 % of its end from loop {found['settled_median']:.0f} "
+        f"on; the middle 80 % from loops {found['settled_low']:.0f} to "
+        f"{found['settled_high']:.0f}."
     ]
     if found["never"]:
         said.append(
