@@ -88,7 +88,7 @@ def test_models_run_in_the_browser_as_in_torch(where, site, address, page, error
     given = {
         "hero": tasks.find_root(1, generator, max_depth=11).tokens,
         "root-k1": tasks.find_root(1, generator, max_depth=11).tokens,
-        "flood": tasks.flood_fill(1, generator, side=10).tokens,
+        "flood": tasks.flood_fill(1, generator, side=5).tokens,
     }
     tensor = lambda told: torch.tensor(told[0]).view(told[1])  # noqa: E731
     for name, tokens in given.items() if where == "served" else [("flood", given["flood"])]:
@@ -277,6 +277,34 @@ def test_a_maze_is_built_by_pointer_and_by_keys(address, page, errors):
     assert set(maze()["z"]) == {".", "S"}
 
 
+def test_a_finger_builds_on_the_maze_and_scrolls_beside_it(address, chromium):
+    context = chromium.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    opened(page, f"{address}/flood.html#w=6&p=empty")
+    touch = context.new_cdp_session(page)
+
+    def drag(*places):
+        for number, (x, y) in enumerate(places):
+            kind = "touchMove" if number else "touchStart"
+            points = [{"x": x, "y": y}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    page.locator("#maze").evaluate("maze => maze.scrollIntoView({ block: 'center' })")
+    box, before = page.locator("#maze").bounding_box(), page.evaluate("scrollY")
+    size = (box["width"] - 8) / 6  # about: a finger in the middle of a cell is far from its edge
+    column = [(box["x"] + 4 + size / 2, box["y"] + 32 + (row + 0.5) * size) for row in range(6)]
+    drag(*column[1:])
+    assert "z=S.....x.....x.....x.....x.....x.....&" in page.url
+    assert page.evaluate("scrollY") == before
+    legend = box["x"] + 150, column[-1][1] + size
+    drag(legend, *((legend[0], legend[1] - 30 * n) for n in range(1, 7)))
+    page.wait_for_function("before => scrollY > before + 30", arg=before)
+    context.close()
+
+
 def test_walls_under_running_water(address, page, errors):
     """What the page lets its reader discover: the loop keeps water that has no way in."""
     opened(page, f"{address}/flood.html#w=6&p=empty&l=24")
@@ -286,9 +314,7 @@ def test_walls_under_running_water(address, page, errors):
     link = page.locator("#address").input_value().replace("z=S......", "z=Sx....x")
     opened(page, link)
     page.get_by_role("slider", name="loop").fill("48")
-    page.wait_for_function(
-        "() => document.getElementById('words').textContent.includes('33 of 36 cells are called reached')"
-    )
+    assert "33 of 36 cells are called reached, and no way leads there" in words(page)
     page.get_by_label("change the maze under running water").uncheck()
     page.get_by_role("slider", name="loop").fill("24")
     assert "every cell is right" in words(page) and f"z={walled}" in page.url
