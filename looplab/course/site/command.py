@@ -85,7 +85,7 @@ def make(stems: list[str], out: Path, jobs: int = 1, cache: Path = CACHE) -> Non
     with tempfile.TemporaryDirectory() as folder:
         source, fresh = Path(folder) / "source", Path(folder) / "site"
         source.mkdir()
-        pages.write(source, stems, found)
+        pages.write(source, stems, found, with_models)
         _sphinx(source, fresh)
         if with_models:
             explore.write(fresh / explore.FOLDER, cache, stems)

@@ -14,6 +14,7 @@ import nbformat
 
 from looplab.course import build, diagnosis
 from looplab.course.site.capture import CaptureError, shown_widget
+from looplab.course.site.front import front_page, toctree
 from looplab.widgets import embed
 
 _STATIC = Path(__file__).parent / "static"
@@ -27,8 +28,11 @@ NEEDS_KERNEL = {
 _ROLES = {"answer": "looplab-answer", "check": "looplab-check"}
 
 
-def write(source: Path, stems: list[str], blocks: dict[str, dict]) -> None:
-    """Fill the empty folder `source`; blocks: chapter -> cell id -> [[repr, HTML], ...]."""
+def write(source: Path, stems: list[str], blocks: dict[str, dict], live: bool = False) -> None:
+    """Fill the empty folder `source`; blocks: chapter -> cell id -> [[repr, HTML], ...].
+
+    `live`: whether the site has pages that run models.
+    """
     (source / "chapters/solved").mkdir(parents=True)
     (source / "_static").mkdir()
     for file in _STATIC.iterdir():
@@ -54,7 +58,7 @@ def write(source: Path, stems: list[str], blocks: dict[str, dict]) -> None:
                 cell.source = repository_links(cell.source, path, known)
         nbformat.write(notebook, source / path)
         about[stem] = notebook.metadata["looplab"]
-    texts[Path("index.md")] = front_page(about, [guide.stem for guide in guides])
+    texts[Path("index.md")] = front_page(about, [guide.stem for guide in guides], live)
     texts[Path("chapters/solved/index.md")] = solutions_page(stems)
     (source / "docs").mkdir(exist_ok=True)
     for path, text in texts.items():
@@ -132,41 +136,12 @@ def picture(output, static: Path, up: str) -> str:
     )
 
 
-def front_page(about: dict[str, dict], guides: list[str]) -> str:
-    """The front page: the README's opening and start, and the chapters between them."""
-    readme = (build.ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.match(r"(?P<opening># .*?)^(?P<start>## Start\n.*?)^## ", readme, re.M | re.S)
-    if not found:
-        raise CaptureError("README.md: its opening and a section '## Start' make the front page")
-    listed = "".join(
-        f"- [{said['chapter']} {said['title']}](chapters/{stem}.ipynb): {said['learn']}.\n"
-        f"  *{said['minutes']} minutes; needs {said['needs']}*\n"
-        for stem, said in about.items()
-    )
-    trees = [
-        toctree("Chapters", [f"chapters/{stem}" for stem in about]),
-        toctree("Solutions", ["chapters/solved/index"]),
-        toctree("Guides", [f"docs/{guide}" for guide in guides]),
-    ]
-    return (
-        f"{found['opening']}## Chapters\n\nHere you can read them and move their sliders. Each "
-        f"says how to open it as a notebook, where you solve its exercises.\n\n{listed}\n"
-        f"{found['start']}\n" + "\n".join(trees)
-    )
-
-
 def solutions_page(stems: list[str]) -> str:
     """The page that lists the solved chapters."""
     return (
         "# Solved chapters\n\nThe same chapters with every exercise solved. Look when you have "
         "tried.\n\n" + toctree("", stems, hidden=False)
     )
-
-
-def toctree(caption: str, names: list[str], hidden: bool = True) -> str:
-    """Sphinx's list of pages; a hidden one shows in the side bar only."""
-    options = (":hidden:\n" if hidden else "") + (f":caption: {caption}\n" if caption else "")
-    return f"```{{toctree}}\n:maxdepth: 1\n{options}\n" + "\n".join(names) + "\n```\n"
 
 
 def repository_links(text: str, page: Path, pages: set[str]) -> str:

@@ -99,7 +99,7 @@
   }
 
   // Never closer than a thousandth of the state's length: what is smaller is one point.
-  const reachOf = points => Math.max(5e-4, ...points.flat().map(Math.abs));
+  const reachOf = (points, least = 5e-4) => Math.max(least, ...points.flat().map(Math.abs));
 
   // The mean of vectors and the two directions in which they differ most: powers of their covariance.
   function plane(rows) {
@@ -132,7 +132,7 @@
     const { points, first } = run.plane, { layers } = run.design, now = player.loop - 1;
     const upTo = Math.min(now + 1, points.length), from = Math.min(first, Math.max(0, upTo - 1));
     const past = points.slice(from, upTo);
-    const reach = run.end.kind === "explodes" ? reachOf(past.flat()) : run.plane.reach;
+    const reach = run.end.kind === "explodes" ? reachOf(past.flat(), 1e-300) : run.plane.reach;
     const at = ([x, y]) => [x0 + side * (0.5 + (0.46 * x) / reach), y0 + side * (0.5 - (0.46 * y) / reach)];
     pen.box(x0, y0, side, side);
     pen.clip(x0, y0, side, side);

@@ -15,6 +15,12 @@
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   } catch { /* a page that may keep nothing follows the system */ }
 
+  // A page inside another one is the picture only, and its loop plays by itself, unless motion is
+  // not wanted.
+  const inside = window !== window.top;
+  document.documentElement.classList.toggle("inside", inside);
+  const moves = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+
   // Says something to those who do not see the picture, once things have settled.
   let pause = 0;
   function tell(text) {
@@ -36,6 +42,7 @@
       if (asked !== name) return model;          // another one has been asked for meanwhile
       status.textContent = `The model runs on your device: ${name}, ${model.about.notation}.`;
       status.dataset.state = "ready";
+      dispatchEvent(new Event("looplab-ready"));
       shown = model;
       keep();
       return model;
@@ -89,6 +96,7 @@
       show();
     }
     show();
+    if (inside && moves) addEventListener("looplab-ready", () => { go(first, true); start(); });
     return { get loop() { return loop; }, get last() { return +slider.max; }, go, limit, start, stop };
   }
 

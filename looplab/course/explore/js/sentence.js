@@ -11,12 +11,12 @@
   // --- the run ---------------------------------------------------------------------------------
 
   // A token as it can be seen; what goes on inside a word begins with a hyphen.
-  const seen = (id, first = false) => {
+  const seen = id => {
     const text = words.decode([id]).replace(/\n/g, "⏎").replace(/^ +$/, "␣");
     if (!text) return given.words.tokens[id];
-    return text.startsWith(" ") ? text.slice(1) : (/^\p{L}/u.test(text) && !first ? "‑" : "") + text;
+    return text.startsWith(" ") ? text.slice(1) : (/^\p{L}/u.test(text) ? "‑" : "") + text;
   };
-  const own = token => seen(run.ids[token], token === 0);         // of your own sentence
+  const own = token => seen(run.ids[token]);                     // of your own sentence
 
   // The likeliest `TOP` of the numbers at [from, from + count), best first.
   function best(of, from, count) {
@@ -74,7 +74,9 @@
   });
 
   async function renew() {
-    const turn = newest += 1, ids = words.encode(state.text);
+    const turn = newest += 1;
+    // A space in front: the models know most words with one, from inside a speech.
+    const ids = words.encode(state.text.replace(/^(?=\S)/u, " "));
     if (!ids.length) { run = null; show(); return; }
     const model = await explore.open(state.model);
     if (turn !== newest) return;
