@@ -268,6 +268,7 @@ WRONG = {
     "no function": ("loop = 3", "loop is a int"),
     "not Python": ("def loop(:", r"line 1: cannot be run: SyntaxError"),
     "fails at once": ("\n1 / 0", r"line 2: cannot be run: ZeroDivisionError"),
+    "leaves": ("\nimport sys\nsys.exit(1)", "line 3: cannot be run: SystemExit"),
     "no inputs": ("def loop(x): pass", r"has loop\(x\) and nothing to give it"),
     "inputs are none": ("def loop(x): pass\ndef inputs(): return 3", r"inputs\(\) returns a int"),
     "too few": (f"{ONES}\ndef loop(): return z0, z0", r"returns a tuple of 2"),
@@ -314,7 +315,9 @@ WRONG = {
 def test_a_file_that_will_not_do_is_told_what_is_wrong(name, tmp_path):
     text, said = WRONG[name]
     path = tmp_path / "mine.py"
-    head = "" if name in ("not Python", "fails at once") else "import math\nimport torch\n"
+    head = (
+        "" if name in ("not Python", "fails at once", "leaves") else "import math\nimport torch\n"
+    )
     path.write_text(head + text + "\n")
     with pytest.raises(ValueError, match=said) as error:
         report(path, protocol=SMALL)

@@ -1,5 +1,6 @@
 """A loop of somebody's own, in a Python file: it is run, with all that it may do."""
 
+import hashlib
 import importlib.util
 import inspect
 import json
@@ -53,12 +54,19 @@ def _run(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look themselves up there
     sys.path.insert(0, str(path.resolve().parent))  # so that it may import what lies beside it
     try:
-        torch.manual_seed(0)
-        with _said(path, "cannot be run"):
+        with _seeded(0), _said(path, "cannot be run"):
             spec.loader.exec_module(module)
     finally:
         sys.path[:] = before
     return module
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """What the block draws is always the same, and what is drawn behind it as if it were not."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager
@@ -70,7 +78,7 @@ def _said(path: Path, what: str) -> Iterator[None]:
         if error.filename == str(path):
             raise
         raise ValueError(f"{path} {what}: FileNotFoundError: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frame, line = error.__traceback__, getattr(error, "lineno", None)
         while frame is not None:
             if frame.tb_frame.f_code.co_filename == str(path):
@@ -159,8 +167,7 @@ def _subject(path: Path, module: ModuleType, x, where: str, protocol: Protocol) 
         some = None if x is None else x[rows]
         if dtype is not None and some is not None and some.is_floating_point():
             some = some.to(dtype)
-        torch.manual_seed(protocol.seed)  # a start may be drawn, and is then always the same
-        with torch.no_grad(), _said(path, "loop(x) fails"):
+        with torch.no_grad(), _seeded(protocol.seed), _said(path, "loop(x) fails"):
             made = module.loop() if some is None else module.loop(some)
         if not isinstance(made, tuple | list) or len(made) != 3:
             size = f" of {len(made)}" if isinstance(made, tuple | list) else ""
@@ -211,6 +218,7 @@ def _subject(path: Path, module: ModuleType, x, where: str, protocol: Protocol) 
             lambda n, tokens: case(slice(n, n + 1), dtype),
             inside,
             parameters=sum(w.numel() for one in modules for w in one.parameters()) or None,
+            weights=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
         )
 
     found = of(None)

@@ -65,7 +65,7 @@ class Subject:
     note: str | None = None  # what has to be said of it beforehand
     notation: str | None = None
     parameters: int | None = None
-    weights: str | None = None  # fingerprint
+    weights: str | None = None  # fingerprint of a model, or of the file
 
 
 def check(case: Case, where: str) -> Case:
