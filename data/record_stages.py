@@ -2,8 +2,8 @@
 
     python data/record_stages.py CHAPTER [QUESTION ...]
 
-Runs the code of the solved chapter (07 or 10) with every question asked (or those named, the others
-are read from the file as it is), also those that the chapter itself reads because they take
+Runs the code of the solved chapter (07, 10 or 11) with every question asked (or those named, the
+others are read from the file as it is), also those that the chapter itself reads because they take
 minutes. So the chapter is the one place that says what is measured. About ten minutes on two quiet
 cores.
 """
@@ -14,7 +14,7 @@ from looplab.course import build
 from looplab.experiments import layerwise
 
 ANSWERS = layerwise.Answers
-FILES = ("smollm2_stages.safetensors", "smollm2_loops.safetensors")
+FILES = tuple(f"smollm2_{name}.safetensors" for name in ("stages", "loops", "patches"))
 
 
 def main(chapter: str, wanted: list[str]):

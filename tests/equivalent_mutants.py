@@ -466,4 +466,23 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         f"{BACK}if ((late - before).norm(dim=-1) <= tolerance * late.norm(dim=1)).all():": LAST,
         f"{BACK}if ((before - late).norm(dim=-1) <= tolerance * late.norm(dim=-1)).all():": SIGN,
     },
+    "11.3": {
+        "return torch.stack([change.diagonal(d, 0, 2).mean() for d in range(nodes)])  ->  "
+        "return [change.diagonal(d, 0, 2).mean() for d in range(nodes)]": KIND,
+    },
+    "11.4": {
+        "(a line earlier or later)  ->  x = left[seen].double()": EARLIER,
+        "return ((x * y).sum() / (x * x).sum()).exp().item()  ->  "
+        "return ((x * y).sum() / (x * x).sum()).exp()": KIND,
+    },
+    "11.5": {
+        "(a line earlier or later)  ->  "
+        "short = states[:-1] + share * (states[1:] - states[:-1])": EARLIER,
+        "return right(short)[failed].float().mean().item()  ->  "
+        "return right(short)[failed].float().mean()": KIND,
+    },
+    "11.6": {
+        "(a line earlier or later)  ->  "
+        "if max(ours) - min(control) < least: | return 'no'": "no numbers are both a yes and a no",
+    },
 }

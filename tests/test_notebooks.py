@@ -31,7 +31,7 @@ IDS = [str(path.relative_to(build.ROOT / "chapters")) for path in NOTEBOOKS]
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 
 BYTES = 10**9  # what a chapter may take; its time is shown in the log and not asserted
-MORE = {"07": 1_600_000_000, "10": 1_600_000_000}  # SmolLM2 alone takes 0.6 GB
+MORE = dict.fromkeys(("07", "10", "11"), 1_600_000_000)  # SmolLM2 alone takes 0.6 GB
 SHORT = ("00", "04")  # solved chapters that run whole
 COLAB_TOO = ("00", "04")  # run with Colab's widgets too: short, with every control between them
 CANVAS = ".looplab-canvas"
