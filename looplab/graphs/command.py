@@ -24,7 +24,7 @@ from looplab.zoo.named import open_named
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     given = _parser().parse_args(arguments)
-    return exit_status("looplab export", lambda: _run(given))
+    return exit_status("looplab export", lambda: _run(given), resumes=False)
 
 
 def _run(given: argparse.Namespace) -> None:

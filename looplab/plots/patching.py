@@ -29,9 +29,9 @@ def patch_maps(
     from `first` or have `labels`. Each cell says its share in percent where there is room.
 
     >>> import torch
-    >>> patch_maps({"patched": torch.tensor([[0.0, 0.1], [0.2, 1.0]])}).alt
+    >>> patch_maps({"patched": torch.tensor([[0.0, 0.2], [0.4, 1.0]])}).alt
     'Share of the difference by loop and token. patched: largest 100 % at loop 2, token 1; \
-smallest 0 % at loop 1, token 0; mean 32 %.'
+smallest 0 % at loop 1, token 0; mean 40 %.'
     """
     maps = {name: np.asarray(numbers(one), dtype=float) for name, one in maps.items()}
     shapes = {one.shape for one in maps.values()}
