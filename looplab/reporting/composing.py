@@ -86,7 +86,7 @@ def report(
         once = (time.perf_counter() - begun) * subject.count / len(case.start)
         say(
             f"{subject.count} inputs, {once:.2g} seconds for a pass over all; {protocol.loops} to "
-            f"{protocol.loops * protocol.patience} passes, and about as much for all the rest"
+            f"{protocol.loops * protocol.patience} passes; then starts, multipliers, precisions"
         )
         told = measure(subject, protocol, say)
     told["quick"] = protocol.starts <= QUICK.starts

@@ -201,8 +201,8 @@ def depth(told: dict) -> list[str]:
             f"resampled sets of inputs loop {found['best']} is the best in {share(found['share'])}."
         )
     said.append(
-        f"Useful depth: {plural(found['first'], 'loop')}. One loop alone is worse by "
-        f"{with_error(found['above_one'], found['error_one'])}."
+        f"Useful depth, as far as these inputs can tell: {plural(found['first'], 'loop')}. One "
+        f"loop alone is worse by {with_error(found['above_one'], found['error_one'])}."
         if found["first"] > 1
         else "Useful depth: 1 loop. More loops do not help, as far as these inputs can tell."
     )
