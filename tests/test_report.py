@@ -221,6 +221,7 @@ def test_the_page_stands_alone_and_can_be_read_without_colour(whole, tmp_path):
     for one in whole.told["sentences"].values():
         assert one and all(said.endswith(".") and "None" not in said[:-5] for said in one)
     json.dumps(whole.told, allow_nan=False)
+    assert whole._repr_html_().startswith('<iframe title="report on loop"')
     out = whole.save(tmp_path / "out")
     with pytest.raises(FileExistsError):
         whole.save(out)

@@ -1,5 +1,6 @@
 """A report on a loop: measured, told, drawn and written."""
 
+import html
 import json
 import time
 from collections.abc import Callable
@@ -42,7 +43,10 @@ class Report:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        return self.page
+        # In a frame of its own: the page's style is not the notebook's.
+        title = html.escape(f"report on {self.told['name']}", quote=True)
+        inside = html.escape(self.page, quote=True)
+        return f'<iframe title="{title}" width="100%" height="720" srcdoc="{inside}"></iframe>'
 
     def save(self, folder: str | Path) -> Path:
         """Write report.html and report.json into a new folder; FileExistsError where it exists."""
