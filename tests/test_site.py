@@ -22,6 +22,7 @@ from looplab.widgets import (
     FrameStepper,
     LoopMicroscope,
     MazeEditor,
+    PatchStepper,
     PlaneStepper,
     StreamMicroscope,
     embed,
@@ -72,6 +73,13 @@ def widgets(tmp_path_factory, game):
         FrameStepper(torch.arange(27).view(3, 3, 3), title="again"),
         PlaneStepper(torch.stack((points, points / 2)), title="turns", menus={"gain": ["1", "½"]}),
         StreamMicroscope.of_tokens(hyper, torch.arange(5)[None], loops=3),
+        PatchStepper(
+            torch.eye(3),
+            answers=torch.tensor([[0, 0], [0, 1], [1, 1]]).repeat(3, 1, 1),
+            parents=[0, 0],
+            targets=[0, 0],
+        ),
+        PatchStepper(torch.eye(3), said=[[[("so", 0.5)]] * 3] * 3, text="And", title="words"),
         game,
     ]
     return page_of(tmp_path_factory.mktemp("widgets"), "".join(w.html() for w in shown))
