@@ -44,7 +44,7 @@ def compare_exits(
     rows: dict[str, list] = {}
     for mine, other in (halves, halves[::-1]):
         train, test = costs[:, other], costs[:, mine]
-        means = _means(train)
+        means = _mean(train)
         best = int(means.argmin())
         gain = (means[0] - means[best]).clamp_min(0)
         limit = means[best] + KEPT * gain
@@ -105,7 +105,7 @@ def _thresholds(signal: Tensor) -> list[float]:
 
 def _curves(costs: Tensor, signals: Mapping[str, Tensor]) -> list[dict]:
     """Mean loops and mean loss of every threshold tried, for a figure."""
-    means = _means(costs)
+    means = _mean(costs)
     loops = list(range(1, len(costs) + 1))
     found = [{"rule": "fixed", "loops": loops, "loss": means.tolist()}]
     for name, signal in signals.items():
@@ -120,10 +120,6 @@ def _curves(costs: Tensor, signals: Mapping[str, Tensor]) -> list[dict]:
     return found
 
 
-def _means(costs: Tensor) -> Tensor:
-    """Mean over inputs of the means over their tokens: [loop, input, token] -> [loop]."""
-    return costs.nanmean(-1).nanmean(-1)
-
-
 def _mean(costs: Tensor) -> Tensor:
+    """Mean over inputs of the means over their tokens: [..., input, token] -> [...]."""
     return costs.nanmean(-1).nanmean(-1)
