@@ -365,6 +365,13 @@ def test_every_control_of_a_design_does_something(opened):
         "loop 127"
         in moved(page, "words", lambda: page.get_by_label("One loop back").click()).lower()
     )
+    forks = select("#forks")
+    forks.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => document.getElementById('forks').ariaLabel.includes('one place at gain')"
+    )
+    assert "gain 0.25" in moved(page, "words", lambda: forks.click(position={"x": 20, "y": 90}))
+    assert "gain 2.00" in moved(page, "words", lambda: select("#gain").fill("200"))
     canvas = select("#diagram canvas")
     assert "pre, random" in moved(page, "words", lambda: canvas.press("ArrowDown"))
     assert "gain 1.75" in moved(page, "words", lambda: canvas.press("ArrowLeft"))

@@ -7,7 +7,7 @@ from looplab.course import build
 from looplab.course.explore import pages as live_pages
 from looplab.course.site.capture import CaptureError
 
-# A chain of seven and a star of five, as in docs/loop.gif.
+# A chain of nine, which takes the model several loops, and a tree of three, which does not.
 _FOREST = "f=b77a3497506b&amp;m=hero&amp;l=1"
 _TITLE = "A model finds the root of every node of a forest, which you can rebuild"
 # Beside the name of a page: what one sees there, in a square of 48. Shapes are not told by colour.

@@ -46,23 +46,33 @@
   }
 
   // The reader's own design comes first, then cells of the diagram, the nearest ones first.
-  let wanted = null, busy = false, inSight = false;
+  let wanted = null, busy = false;
+  const inSight = { forks: false, diagram: false };
   async function work() {
     if (busy) return;
     busy = true;
     for (;;) {
-      const cell = wanted || !inSight ? null : nextCell();
       if (wanted) {
         const own = wanted;
         wanted = null;
         accept(own, await pass(own));
-      } else if (cell) {
-        const states = await pass(cell, () => wanted !== null);
-        if (states) enter(cell, ends(states, shape, rules));
-      } else break;
+      } else {
+        const gain = inSight.forks ? nextGain() : null;
+        const one = gain ?? (inSight.diagram ? nextCell() : null);
+        if (!one) break;
+        const states = await pass(one, () => wanted !== null);
+        if (states && gain) enterGain(one, states);
+        else if (states) enter(one, ends(states, shape, rules));
+      }
       await pause();
     }
     busy = false;
+  }
+  function watch(name) {
+    new IntersectionObserver(seen => {
+      inSight[name] = seen.at(-1).isIntersecting;
+      work();
+    }).observe(find(name));
   }
 
   // --- the reader's own run ----------------------------------------------------------------------
@@ -187,10 +197,74 @@
         (Number.isFinite(turned) ? `In loop ${player.loop} token ${view.token + 1} turned by ${number(turned)}.` : "");
       find("words").textContent = text;
       tell(`${NAMES[end.kind](end)}. ${text}`);
-      path.draw(); steps.draw();
+      path.draw(); steps.draw(); forks.draw();
     }
     if (diagram) diagram.draw();
   }
+  // --- one design, every gain --------------------------------------------------------------------
+
+  const GAINS = range(91).map(n => (250 + 25 * n) / 1000);
+  // One direction among all, the same for every gain: how far a token's state points along it.
+  const along = (() => {
+    const next = looplab.engine.uniform(7), out = Float64Array.from({ length: width }, () => next() - 0.5);
+    return looplab.directions(out, width);
+  })();
+  const branches = new Map();              // a design without its gain -> gain -> [token][late loop]
+  const branchesOf = ({ norm, injection, layers, seed }) => {
+    const key = [norm, injection, layers, seed].join();
+    if (!branches.has(key)) branches.set(key, new Map());
+    return branches.get(key);
+  };
+  function nextGain() {
+    const done = branchesOf(design), far = gain => Math.abs(gain - design.gain);
+    const open = GAINS.filter(gain => !done.has(gain));
+    return open.length ? { ...design, gain: open.reduce((a, b) => (far(b) < far(a) ? b : a)) } : null;
+  }
+  function enterGain(one, states) {
+    const ways = states.slice(-LATE).map(all => looplab.directions(all.subarray(-size), width));
+    branchesOf(one).set(one.gain, range(tokens).map(token => ways.map(way =>
+      along.reduce((sum, a, i) => sum + a * way[token * width + i], 0)).filter(Number.isFinite)));
+    forks.draw();
+  }
+  // In how many places it is, told apart by a hundredth; neighbouring gains of one number together.
+  function toldForks(found) {
+    const runs = [];
+    for (const [gain, values] of found) {
+      const sorted = [...values].sort((a, b) => a - b);
+      const places = sorted.filter((value, n) => !n || value - sorted[n - 1] > 0.01).length;
+      const many = !places ? "no place" : places === 1 ? "one place" : places > 8 ? "many places" : `${places} places`;
+      if (runs.at(-1)?.many === many) runs.at(-1).last = gain; else runs.push({ many, first: gain, last: gain });
+    }
+    return runs.map(({ many, first, last }) =>
+      `${many} at ${first === last ? `gain ${first}` : `gains ${first} to ${last}`}`).join(", ");
+  }
+  const left = 20, toX = (gain, wide) => left + ((gain - 0.25) / 2.25) * (wide - 2 * left);
+  const forks = explore.stage(find("forks"), { layout: () => 290, paint: paintForks });
+  function paintForks(pen, wide, high) {
+    const done = branchesOf(design), [top, bottom] = [46, high - 40];
+    const found = GAINS.filter(gain => done.has(gain)).map(gain => [gain, done.get(gain)[view.token]]);
+    pen.title({ x: left, y: 2, w: wide - 2 * left }, "Where it ends up, for every gain",
+      `token ${view.token + 1}: where it points after each of the last ${LATE} loops`);
+    pen.box(left - 8, top - 8, wide - 2 * left + 16, bottom - top + 16);
+    const all = found.flatMap(([, values]) => values);
+    const [low, most] = [Math.min(...all), Math.max(...all)], reach = Math.max(most - low, 0.02);
+    const x = toX(design.gain, wide);
+    pen.line([[x, top - 8], [x, bottom + 8]], { width: 1.25 });
+    for (const [gain, values] of found) for (const value of values) {
+      const y = bottom - ((value - low) / reach) * (bottom - top);
+      pen.ctx.fillStyle = style(0)[0]; pen.ctx.globalAlpha = 0.7;
+      pen.ctx.beginPath(); pen.ctx.arc(toX(gain, wide), y, 1.7, 0, 7); pen.ctx.fill();
+    }
+    pen.ctx.globalAlpha = 1;
+    for (const gain of [0.25, 0.5, 1, 1.5, 2, 2.5]) {
+      pen.text(gain, toX(gain, wide), bottom + 18, { size: 11, colour: SOFT, align: "center" });
+    }
+    pen.text("gain", wide / 2, bottom + 32, { size: 11, colour: SOFT, align: "center" });
+    find("forks").setAttribute("aria-label", `Where token ${view.token + 1} points in the last ${LATE} ` +
+      `loops: ${toldForks(found) || "not yet known"}.`);
+  }
+  watch("forks");
+
   const player = explore.player(find("player"), { last: LOOPS, change: () => { show(); changed(); } });
 
   // --- the diagram -------------------------------------------------------------------------------
@@ -245,10 +319,7 @@
     if (token === undefined && loop === undefined) return;       // H holds nothing here
     choose({ norm, injection, gain: loop === undefined ? design.gain : gains[loop - 1] });
   });
-  new IntersectionObserver(seen => {
-    inSight = seen.at(-1).isIntersecting;
-    work();
-  }).observe(find("diagram"));
+  watch("diagram");
 
   // --- controls ----------------------------------------------------------------------------------
 
@@ -265,6 +336,10 @@
   for (const name of ["norm", "injection"]) {
     find(name).addEventListener("change", event => choose({ [name]: event.target.value }));
   }
+  find("forks").addEventListener("pointerdown", event => {
+    const [x] = forks.at(event), share = (x - left) / (find("forks").clientWidth - 2 * left);
+    choose({ gain: clamp(Math.round(100 * (0.25 + 2.25 * share)) / 100, 0.25, 2.5) });
+  });
   find("gain").addEventListener("input", event => choose({ gain: event.target.value / 100 }));
   find("layers").addEventListener("input", event => choose({ layers: +event.target.value }));
   find("throw").addEventListener("click", () => choose({ seed: design.seed + 1 }));
