@@ -1,16 +1,17 @@
-// Design a loop: the run of one random stack, drawn, and a diagram of all designs that fills itself.
+// Design a loop: the run of one random stack, and pictures of many that fill themselves.
 (() => {
   const { PATH, SOFT, clamp, drawSteps, ends, explore, number, range, stack, style } = looplab;
   const { find, make, tell } = explore;
   const { placements, injections, shape, rules, seeds, diagram: meta } =
     JSON.parse(find("given").textContent);
-  const LOOPS = 128, LATE = 32, SLICE = 8;          // SLICE: milliseconds of work between two pauses
+  const LOOPS = 128, LATE = 32, SLICE = 8;     // SLICE: milliseconds of work between two pauses
   const norms = Object.keys(placements), gains = meta.gains.map(Number);
   const NAMES = {
     cycle: () => "It rests", degenerate: () => "All its layers are in one place",
     orbit: ({ period }) => `It tours, and is back after ${period} loops`,
     "no rest": () => "It wanders", explodes: () => "It explodes",
   };
+  const many = layers => `${layers} layer${layers > 1 ? "s" : ""}`;
   const design = { norm: "Huginn", injection: "half-half", gain: 1, layers: 4, seed: 0 };
   const view = { token: 5, close: false };
   let diagram = null, run = null;                   // run: { design, states, end, turns, plane }
@@ -102,7 +103,8 @@
     const { mean, axes } = plane(rows.map(one => one.map(x => x / longest)));
     // What explodes is seen from the origin, since it is drawn on another scale in every loop.
     if (run.end.kind === "explodes") mean.fill(0);
-    const spot = one => axes.map(axis => axis.reduce((sum, a, i) => sum + a * (one[i] / longest - mean[i]), 0));
+    const spot = one => axes.map(axis =>
+      axis.reduce((sum, a, i) => sum + a * (one[i] / longest - mean[i]), 0));
     const points = kept.map(all => range(layers).map(layer => spot(row(all, layer))));
     const shown = points.slice(-late.length).flat();
     run.plane = { points, first: kept.length - late.length, reach: reachOf(shown) };
@@ -111,11 +113,13 @@
   // Never closer than a thousandth of the state's length: what is smaller is one point.
   const reachOf = (points, least = 5e-4) => Math.max(least, ...points.flat().map(Math.abs));
 
-  // The mean of vectors and the two directions in which they differ most: powers of their covariance.
+  // The mean of vectors and the two directions in which they differ most, by powers of their
+  // covariance.
   function plane(rows) {
     const mean = range(width).map(i => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
     const off = rows.map(row => row.map((x, i) => x - mean[i]));
-    const cover = range(width).map(i => range(width).map(j => off.reduce((sum, row) => sum + row[i] * row[j], 0)));
+    const cover = range(width).map(i => range(width).map(j =>
+      off.reduce((sum, row) => sum + row[i] * row[j], 0)));
     const axes = [];
     for (const turn of range(2)) {
       let axis = range(width).map(i => Math.cos(i * (turn + 1)) + 0.01);
@@ -133,7 +137,8 @@
     return { mean, axes };
   }
 
-  const path = explore.stage(find("path"), { layout: wide => Math.min(wide, 480) + 24, paint: paintPath });
+  const path = explore.stage(find("path"), {
+    layout: wide => Math.min(wide, 480) + 24, paint: paintPath });
   const steps = explore.stage(find("steps"), { layout: () => 330, paint: paintSteps });
 
   function paintPath(pen, wide) {
@@ -143,20 +148,23 @@
     const upTo = Math.min(now + 1, points.length), from = Math.min(first, Math.max(0, upTo - 1));
     const past = points.slice(from, upTo);
     const reach = run.end.kind === "explodes" ? reachOf(past.flat(), 1e-300) : run.plane.reach;
-    const at = ([x, y]) => [x0 + side * (0.5 + (0.46 * x) / reach), y0 + side * (0.5 - (0.46 * y) / reach)];
+    const scale = (0.46 * side) / reach;
+    const at = ([x, y]) => [x0 + side / 2 + scale * x, y0 + side / 2 - scale * y];
     pen.box(x0, y0, side, side);
     pen.clip(x0, y0, side, side);
     pen.line(past.flat().map(at), { colour: PATH, width: 0.75, alpha: 0.65 });
     past.forEach((loop, n) => loop.forEach((point, layer) => {
       const [x, y] = at(point), last = n === past.length - 1, late = past.length - n <= LATE;
       pen.marker(layer, x, y, last ? 6.5 : late ? 3.2 : 2,
-        { fill: style(layer)[0], stroke: last ? "#fff" : undefined, alpha: last ? 1 : late ? 0.75 : 0.35 });
+        { fill: style(layer)[0], stroke: last ? "#fff" : undefined,
+          alpha: last ? 1 : late ? 0.75 : 0.35 });
     }));
     pen.unclip();
     const cut = points.length < LOOPS && now >= points.length
       ? `beyond every scale from loop ${points.length + 1} on` : "";
-    pen.text(cut || (layers > 1 ? `marks: layers 1 to ${layers}; large: loop ${player.loop}` : `large: loop ${player.loop}`),
-      wide / 2, y0 + side + 8, { size: 11, colour: SOFT, align: "center", max: wide - 8 });
+    const key = `${layers > 1 ? `marks: layers 1 to ${layers}; ` : ""}large: loop ${player.loop}`;
+    pen.text(cut || key, wide / 2, y0 + side + 8,
+      { size: 11, colour: SOFT, align: "center", max: wide - 8 });
     find("path").setAttribute("aria-label", `The path of token ${view.token + 1} through ${layers} ` +
       `layers up to loop ${player.loop}. ${NAMES[run.end.kind](run.end)}.`);
   }
@@ -169,12 +177,14 @@
       [`token ${view.token + 1}`, 0, n => height(run.turns[n][view.token])],
       ["median of tokens", 1, n => height(looplab.median(run.turns[n]))],
     ];
-    drawSteps(pen, { x: 8, y: 6, w: wide - 20, h: high - 8 }, { first: 1, last: LOOPS, slider: "loop", every: 32 },
-      { loop: player.loop, held: false }, "How far each loop turns the state", "directions; floor: rounding",
-      lines, [[height(1), "1"], [height(1e-4), "1e-4"], [height(1e-8), "1e-8"], [height(1e-12), "1e-12"],
-        [height(2.2e-16), "floor"]]);
-    find("steps").setAttribute("aria-label", `Token ${view.token + 1} turns by ` +
-      `${number(run.turns[1][view.token])} in loop 2 and by ${number(run.turns.at(-1)[view.token])} in loop ${LOOPS}.`);
+    const ticks = [[1, "1"], [1e-4, "1e-4"], [1e-8, "1e-8"], [1e-12, "1e-12"], [2.2e-16, "floor"]];
+    drawSteps(pen, { x: 8, y: 6, w: wide - 20, h: high - 8 },
+      { first: 1, last: LOOPS, slider: "loop", every: 32 }, { loop: player.loop, held: false },
+      "How far each loop turns the state", "directions; floor: rounding",
+      lines, ticks.map(([turn, text]) => [height(turn), text]));
+    const turned = loop => number(run.turns[loop - 1][view.token]);
+    find("steps").setAttribute("aria-label", `Token ${view.token + 1} turns by ${turned(2)} in ` +
+      `loop 2 and by ${turned(LOOPS)} in loop ${LOOPS}.`);
   }
 
   function show() {
@@ -191,10 +201,11 @@
       const rest = end.limits.filter(([kind]) => kind === "fixed point").length;
       find("verdict").textContent = NAMES[end.kind](end);
       const turned = turns[player.loop - 1][view.token];
-      const text = `${norm}, ${injection}, gain ${gain.toFixed(2)}, ${layers} layer${layers > 1 ? "s" : ""}, ` +
+      const text = `${norm}, ${injection}, gain ${gain.toFixed(2)}, ${many(layers)}, ` +
         `throw ${seed}: ${meta.looks[meta.kinds.indexOf(end.kind)].words}. ` +
         (end.kind === "explodes" ? "" : `${rest} of ${tokens} tokens rest. `) +
-        (Number.isFinite(turned) ? `In loop ${player.loop} token ${view.token + 1} turned by ${number(turned)}.` : "");
+        (Number.isFinite(turned)
+          ? `In loop ${player.loop} token ${view.token + 1} turned by ${number(turned)}.` : "");
       find("words").textContent = text;
       tell(`${NAMES[end.kind](end)}. ${text}`);
       path.draw(); steps.draw(); forks.draw();
@@ -206,10 +217,10 @@
   const GAINS = range(91).map(n => (250 + 25 * n) / 1000);
   // One direction among all, the same for every gain: how far a token's state points along it.
   const along = (() => {
-    const next = looplab.engine.uniform(7), out = Float64Array.from({ length: width }, () => next() - 0.5);
-    return looplab.directions(out, width);
+    const next = looplab.engine.uniform(7);
+    return looplab.directions(Float64Array.from({ length: width }, () => next() - 0.5), width);
   })();
-  const branches = new Map();              // a design without its gain -> gain -> [token][late loop]
+  const branches = new Map();          // a design without its gain -> gain -> [token][late loop]
   const branchesOf = ({ norm, injection, layers, seed }) => {
     const key = [norm, injection, layers, seed].join();
     if (!branches.has(key)) branches.set(key, new Map());
@@ -218,7 +229,8 @@
   function nextGain() {
     const done = branchesOf(design), far = gain => Math.abs(gain - design.gain);
     const open = GAINS.filter(gain => !done.has(gain));
-    return open.length ? { ...design, gain: open.reduce((a, b) => (far(b) < far(a) ? b : a)) } : null;
+    if (!open.length) return null;
+    return { ...design, gain: open.reduce((a, b) => (far(b) < far(a) ? b : a)) };
   }
   function enterGain(one, states) {
     const ways = states.slice(-LATE).map(all => looplab.directions(all.subarray(-size), width));
@@ -232,17 +244,20 @@
     for (const [gain, values] of found) {
       const sorted = [...values].sort((a, b) => a - b);
       const places = sorted.filter((value, n) => !n || value - sorted[n - 1] > 0.01).length;
-      const many = !places ? "no place" : places === 1 ? "one place" : places > 8 ? "many places" : `${places} places`;
-      if (runs.at(-1)?.many === many) runs.at(-1).last = gain; else runs.push({ many, first: gain, last: gain });
+      const told = places > 8 ? "many places"
+        : ["no place", "one place"][places] ?? `${places} places`;
+      if (runs.at(-1)?.told === told) runs.at(-1).last = gain;
+      else runs.push({ told, first: gain, last: gain });
     }
-    return runs.map(({ many, first, last }) =>
-      `${many} at ${first === last ? `gain ${first}` : `gains ${first} to ${last}`}`).join(", ");
+    return runs.map(({ told, first, last }) =>
+      `${told} at ${first === last ? `gain ${first}` : `gains ${first} to ${last}`}`).join(", ");
   }
   const left = 20, toX = (gain, wide) => left + ((gain - 0.25) / 2.25) * (wide - 2 * left);
   const forks = explore.stage(find("forks"), { layout: () => 290, paint: paintForks });
   function paintForks(pen, wide, high) {
     const done = branchesOf(design), [top, bottom] = [46, high - 40];
-    const found = GAINS.filter(gain => done.has(gain)).map(gain => [gain, done.get(gain)[view.token]]);
+    const found = GAINS.filter(gain => done.has(gain))
+      .map(gain => [gain, done.get(gain)[view.token]]);
     pen.title({ x: left, y: 2, w: wide - 2 * left }, "Where it ends up, for every gain",
       `token ${view.token + 1}: where it points after each of the last ${LATE} loops`);
     pen.box(left - 8, top - 8, wide - 2 * left + 16, bottom - top + 16);
@@ -260,12 +275,13 @@
       pen.text(gain, toX(gain, wide), bottom + 18, { size: 11, colour: SOFT, align: "center" });
     }
     pen.text("gain", wide / 2, bottom + 32, { size: 11, colour: SOFT, align: "center" });
-    find("forks").setAttribute("aria-label", `Where token ${view.token + 1} points in the last ${LATE} ` +
-      `loops: ${toldForks(found) || "not yet known"}.`);
+    find("forks").setAttribute("aria-label", `Where token ${view.token + 1} points in the last ` +
+      `${LATE} loops: ${toldForks(found) || "not yet known"}.`);
   }
   watch("forks");
 
-  const player = explore.player(find("player"), { last: LOOPS, change: () => { show(); changed(); } });
+  const player = explore.player(find("player"), {
+    last: LOOPS, change: () => { show(); changed(); } });
 
   // --- the diagram -------------------------------------------------------------------------------
 
@@ -274,7 +290,8 @@
     if (!found.has(layers)) found.set(layers, new Map());
     return found.get(layers);
   };
-  const rowOf = ({ norm, injection }) => norms.indexOf(norm) * injections.length + injections.indexOf(injection);
+  const rowOf = ({ norm, injection }) =>
+    meta.rows.findIndex(row => row[0] === norm && row[1] === injection);
   const columnOf = ({ gain }) => gains.reduce((best, one, n) =>
     (Math.abs(one - gain) < Math.abs(gains[best] - gain) ? n : best), 0);
   const all = meta.rows.flatMap((_, row) => gains.map((_, column) => [row, column]));
@@ -302,18 +319,19 @@
     for (const [row, column] of all) {
       const kinds = [...(done.get(`${row},${column}`) ?? [])].sort((a, b) => a - b);
       const told = meta.kinds.map((kind, n) => [kinds.filter(one => one === n).length, kind])
-        .filter(([many]) => many).map(one => one.join(" ")).join(", ");
+        .filter(([times]) => times).map(one => one.join(" ")).join(", ");
       count += kinds.length;
       meta.ends[row][column] = kinds;
       meta.captions[row][column] =
         `${meta.rows[row].join(", ")}, gain ${meta.gains[column]}: ${told || "not yet thrown"}.`;
     }
-    find("filled").textContent = `${count} of ${all.length * seeds} stacks of ${design.layers} layer` +
-      `${design.layers > 1 ? "s" : ""} have run.`;
+    find("filled").textContent =
+      `${count} of ${all.length * seeds} stacks of ${many(design.layers)} have run.`;
     if (diagram) diagram.draw();
   }
   fill();
-  const at = () => ({ token: rowOf(design), loop: columnOf(design) + 1, held: false, held_loop: -1 });
+  const at = () => (
+    { token: rowOf(design), loop: columnOf(design) + 1, held: false, held_loop: -1 });
   diagram = looplab.view(find("diagram"), meta, new Uint8Array(0), at, ({ token, loop }) => {
     const [norm, injection] = meta.rows[token ?? rowOf(design)];
     if (token === undefined && loop === undefined) return;       // H holds nothing here
@@ -363,7 +381,8 @@
         gain: clamp(+(said.get("gain") ?? 1) || 1, 0.25, 2.5), layers: whole("layers", 1, 16, 4),
         seed: whole("throw", 0, 999_999, 1),
       });
-      Object.assign(view, { token: whole("token", 1, tokens, 6) - 1, close: said.get("close") === "1" });
+      Object.assign(view, {
+        token: whole("token", 1, tokens, 6) - 1, close: said.get("close") === "1" });
       player.go(whole("loop", 1, LOOPS, LOOPS), true);
       wanted = { ...design };
       fill(); show(); work();

@@ -61,7 +61,8 @@
     const half = ends[Math.floor(ends.length / 2)], [before, end] = ends.slice(-2);
     const growth = median(rows.map(at => length(end, at, width) / length(half, at, width)));
     if (!states.every(all => all.every(Number.isFinite)) || !(growth <= rules.explodes)) {
-      return { kind: "explodes", period: 0, growth, resting: NaN, cosine: NaN, step: NaN, limits: [] };
+      return { kind: "explodes", period: 0, growth, resting: NaN, cosine: NaN, step: NaN,
+        limits: [] };
     }
     const ways = ends.map(state => directions(state, width));
     const limits = rows.map(at => limit(ways, at, width, rules));
@@ -78,8 +79,9 @@
     else if (resting >= rules.share) kind = "cycle";
     else if (resting + turning.length / tokens >= rules.share) kind = "orbit";
     const count = one => turning.filter(other => other === one).length;
-    const period = kind === "orbit"
-      ? turning.reduce((a, b) => (count(b) > count(a) || (count(b) === count(a) && b < a) ? b : a)) : 0;
+    // The most common one, of several the shortest.
+    const better = (a, b) => (count(b) - count(a) || a - b) > 0;
+    const period = kind === "orbit" ? turning.reduce((a, b) => (better(a, b) ? b : a)) : 0;
     const step = median(rows.map(at => apart(end, before, at, width) / length(end, at, width)));
     return { kind, period, growth, resting, cosine, step, limits };
   };

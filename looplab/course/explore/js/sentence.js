@@ -1,6 +1,6 @@
 // One sentence: what a small language model would say at each of its words, after every loop.
 (() => {
-  const { BLUE, GHOST, INK, ORANGE, RULE, SOFT, clamp, drawSteps, explore, percent, range } = looplab;
+  const { BLUE, GHOST, INK, ORANGE, SOFT, clamp, drawSteps, explore, percent, range } = looplab;
   const { find, make } = explore;
   const given = JSON.parse(find("given").textContent), words = looplab.bytePairs(given.words);
   const LOOPS = 32, TOP = 5, WINDOW = given.window;
@@ -90,9 +90,11 @@
   // --- the page --------------------------------------------------------------------------------
 
   const lens = explore.stage(find("lens"), { layout: () => 300, paint: paintLens });
-  const map = explore.stage(find("map"), { layout: () => mapTop + (run?.count ?? 0) * ROW + 62, paint: paintMap });
-  const player = explore.player(find("player"), { last: LOOPS, change: () => { show(); changed(); } });
   const ROW = 20, mapTop = 30;
+  const map = explore.stage(find("map"), {
+    layout: () => mapTop + (run?.count ?? 0) * ROW + 62, paint: paintMap });
+  const player = explore.player(find("player"), {
+    last: LOOPS, change: () => { show(); changed(); } });
 
   function show() {
     find("chips").hidden = !run;
@@ -131,7 +133,8 @@
     const last = Math.max(...run.decided), late = own(run.decided.indexOf(last));
     const text = `Loop ${player.loop} of ${LOOPS}: ${still} of ${count} guesses stay as they are, ` +
       `${right} are your next word. ` +
-      (last ? `The last to be decided is “${late}”, at loop ${last + 1}.` : "All were decided by the first loop.") +
+      (last ? `The last to be decided is “${late}”, at loop ${last + 1}.`
+        : "All were decided by the first loop.") +
       (run.cut ? ` The last ${run.cut} tokens are left out: it reads ${WINDOW} at most.` : "");
     find("words").textContent = text;
     explore.tell(text);
@@ -192,7 +195,8 @@
         const still = loop >= run.decided[token], step = run.steps[loop][token];
         // A thousandth of the state's length and less is white, all of it the full colour.
         const share = clamp(1 + Math.log10(Math.max(step, 1e-9)) / 3, 0, 1);
-        pen.cell(x(loop), y(token), w + 0.5, ROW - 1, looplab.shade(0.12 + 0.75 * share, still ? BLUE : ORANGE));
+        pen.cell(x(loop), y(token), w + 0.5, ROW - 1,
+          looplab.shade(0.12 + 0.75 * share, still ? BLUE : ORANGE));
         const [cx, cy, r] = [x(loop) + w / 2, y(token) + ROW / 2, clamp(w * 0.24, 1.3, 3)];
         pen.ctx.lineWidth = 1.3;
         pen.ctx.fillStyle = INK; pen.ctx.strokeStyle = INK;
@@ -228,8 +232,12 @@
       pen.ctx.beginPath(); pen.ctx.arc(x + 7, row, 3, 0, 7);
       if (mark === "dot") pen.ctx.fill();
       if (mark === "ring") pen.ctx.stroke();
-      if (mark === "line") pen.line([[x + 7, row - 8], [x + 7, row + 8]], { width: 2.5, colour: GHOST });
-      if (mark === "shade") range(7).forEach(i => pen.cell(x + 2 * i, row - 7, 2, 14, looplab.shade(i / 7, BLUE)));
+      if (mark === "line") {
+        pen.line([[x + 7, row - 8], [x + 7, row + 8]], { width: 2.5, colour: GHOST });
+      }
+      if (mark === "shade") for (const i of range(7)) {
+        pen.cell(x + 2 * i, row - 7, 2, 14, looplab.shade(i / 7, BLUE));
+      }
       pen.text(text, x + 20, row, { size: 11, max: width / (two ? 2 : 4) - 26 });
     });
   }
@@ -248,7 +256,8 @@
     const threshold = thresholdOf(state.place), gone = exits(threshold), { count } = run;
     const mean = gone.reduce((a, b) => a + b + 1, 0) / count;
     const other = range(count).filter(t => run.said(gone[t], t) !== run.said(LOOPS - 1, t));
-    const told = `${threshold < 0.0995 ? (100 * threshold).toPrecision(2) : Math.round(100 * threshold)} %`;
+    const share = 100 * threshold;
+    const told = `${share < 9.95 ? share.toPrecision(2) : Math.round(share)} %`;
     find("threshold").value = state.place;
     find("share-told").textContent = told;
     find("threshold").setAttribute("aria-valuetext", `${told} of the state's length`);
@@ -274,14 +283,16 @@
     if (chip) choose([...find("chips").children].indexOf(chip));
   });
   find("chips").addEventListener("keydown", event => {
-    const to = { ArrowRight: state.token + 1, ArrowLeft: state.token - 1, Home: 0, End: Infinity }[event.key];
+    const { token } = state;
+    const to = { ArrowRight: token + 1, ArrowLeft: token - 1, Home: 0, End: Infinity }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     choose(to);
     find("chips").children[state.token].focus();
   });
   find("map").addEventListener("keydown", event => {
-    const loops = { ArrowRight: 1, ArrowLeft: -1, PageUp: 4, PageDown: -4, Home: -LOOPS, End: LOOPS }[event.key];
+    const loops = { ArrowRight: 1, ArrowLeft: -1, PageUp: 4, PageDown: -4, Home: -LOOPS,
+      End: LOOPS }[event.key];
     const tokens = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!run || (!loops && !tokens)) return;
     event.preventDefault();
@@ -290,7 +301,8 @@
   find("map").addEventListener("pointerdown", event => {
     if (!run) return;
     const [px, py] = map.at(event), width = find("map").clientWidth;
-    const token = Math.floor((py - mapTop) / ROW), loop = Math.floor((px - mapLeft(width)) / column(width));
+    const token = Math.floor((py - mapTop) / ROW);
+    const loop = Math.floor((px - mapLeft(width)) / column(width));
     if (token < 0 || token >= run.count) return;
     state.token = token;
     if (loop >= 0 && loop < LOOPS) player.go(loop + 1, true);
@@ -314,10 +326,13 @@
     read(said) {
       state.text = said.get("text") ?? given.text;
       state.model = said.get("model") === "loop" ? "loop" : "drawn";
-      state.token = Math.max(1, Math.trunc(+said.get("word")) || 1000) - 1;    // the last, unless told
+      // The last word, unless the link says which.
+      state.token = Math.max(1, Math.trunc(+said.get("word")) || 1000) - 1;
       state.place = clamp(Math.trunc(+(said.get("exit") ?? 12) || 0), 0, 36);
       find("text").value = state.text;
-      for (const radio of document.getElementsByName("model")) radio.checked = radio.value === state.model;
+      for (const radio of document.getElementsByName("model")) {
+        radio.checked = radio.value === state.model;
+      }
       player.go(Math.trunc(+said.get("loop") || 1), true);
       renew();
     },
