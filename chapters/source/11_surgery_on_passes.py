@@ -136,8 +136,8 @@ my_one_layer = 0.5  # your guess: the same, one-layer model
 # that the patch makes, here: of the nodes that answer A and B differently, how many say A's root in
 # the end. Beside the map stands B's forest with all answers. A square is wrong for B.
 #
-# First two film strips, the hero's and the one-layer model's, with A's last state put into B's
-# first, fifth, ninth and tenth loop.
+# First two film strips: A's last state, put into B's last loop but one and its last in the hero,
+# and into its first and last in the one-layer model.
 
 
 # %% id="hero-strip"
@@ -147,7 +147,7 @@ def stepper(name, item=1, loops=10):
     state = begin(model, a)
     source, plain = keep(model, a, loops, state=state), model(b, loops, state=state).logits
     pairs = [Patch(to, start) for start in range(1, loops + 1) for to in range(1, loops + 1)]
-    answers = said(run_patches(model, source, b, pairs, loops, state=state)[:, 0])
+    answers = said(run_patches(model, source, b, pairs, loops, state=state, bar=False)[:, 0])
     answers = answers.unflatten(0, (loops, loops))  # [from_loop, to_loop, token]
     aim = said(source.logits[0])
     return PatchStepper(
@@ -161,14 +161,14 @@ def stepper(name, item=1, loops=10):
 
 
 hero_map = stepper("hero")
-hero_map.film_strip([(10, 1), (10, 5), (10, 9), (10, 10)])
+hero_map.film_strip([(10, 9), (10, 10)])
 
 # %% id="hero-map"
 hero_map
 
 # %% id="one-layer-strip"
 one_layer_map = stepper("root-k1-penalty")
-one_layer_map.film_strip([(10, 1), (10, 5), (10, 9), (10, 10)])
+one_layer_map.film_strip([(10, 1), (10, 10)])
 
 # %% id="one-layer-map"
 one_layer_map
@@ -335,14 +335,14 @@ def maps(name, items=32, loops=8):
     state = begin(model, a)
     source, other = (keep(model, tokens, loops, state=state) for tokens in (a, c))
     score = answer_gap(5, right_a[:items, 5], right_b[:items, 5])
-    found = patch_map(model, source, b, score, loops=loops, state=state, control=other)
+    found = patch_map(model, source, b, score, loops=loops, state=state, control=other, bar=False)
     return [share_made(each, found.base, found.aim) for each in (found.values, found.control)]
 
 
 pictures = {}
 for kind, (name, *_) in kinds.items():
     made, control = maps(name)
-    pictures[kind] = {f"{kind}: A's state": made, "control: a state of C": control}
+    pictures[kind] = {f"{kind}: A's state": made[:, :7], "control: C's": control[:, :7]}
 plots.mark(plots.patch_maps(pictures["hero"]), whose("11.2"))
 
 # %% id="maps-one-layer"
@@ -404,7 +404,8 @@ for kind, names in kinds.items():
             :, None
         ]
 print(f"you: hero {my_hero}, one-layer {my_one_layer}")
-plots.across_layers(curves, axis="loops asked A", one_scale=True, every=1)
+shown = {f"{kind}: share of A's answers": lines for kind, lines in curves.items()}
+plots.across_layers(shown, axis="loops asked A", one_scale=True)
 
 # %% [markdown] id="asked-text"
 # **Measured here**<!-- by asked -->, three trainings of each. Two models that solve the same task
@@ -446,10 +447,9 @@ for name in kinds["hero"]:
 
 # %% [markdown] id="unlearn-text"
 # **Measured here**<!-- by unlearn -->, three trainings. From noise the deepest nodes are right
-# after two loops in 0.89 of cases or more. From A's finished state, which is wrong in no more than
-# two pointers, it is 0.13 to 0.18 after two loops, and takes six to eight to catch up. C's state,
-# in which every name is wrong, lies between (0.46 to 0.49). Ignorance is cured faster than a
-# well-ordered error.
+# after two loops in 0.89 of cases or more. From A's finished state, which fits B but for two
+# pointers, it is 0.13 to 0.18 after two loops, and takes six to eight to catch up. C's state, which
+# fits nothing, lies between (0.46 to 0.49). Ignorance is cured faster than a well-ordered error.
 #
 # (Our reading, not tested: noise looks for a root and finds it by leaps, while in A's state
 # everybody already stands on a root, and a correction has to be handed down from node to node.)
@@ -939,7 +939,9 @@ for name in ("flood", "flood-turning"):
 #
 # But beware. Nothing also happens where attention does not *matter*. So the control is the
 # attention of another question in the same pass: that should do harm. What counts is the quotient
-# of the two. And the null, a pass with its own patterns, should give exactly nothing.
+# of the two. And the null, a pass with its own patterns, should give exactly nothing. (C's tokens
+# are mixed here. Sorted like A's they have the very same chains, and a stranger's attention would
+# be nearly right: a control has to be strange in what is swapped.)
 
 
 # %% id="swap"
@@ -998,10 +1000,10 @@ for name, model in models.items():
 # one-layer model. Re-enactment is not how the loop works. It is what rest looks like.
 #
 # And without a fixed point? The absolute numbers of `root-k1`, 0.03 to 0.04, might pass for
-# "little". The control says what they are: another question's attention does hardly more, the
-# quotient is 0.38 to 0.59. And `root-ouro`, which mostly rests, but on wrong answers, has the
-# smallest change of all and a quotient of 2: the stranger's attention is no worse than its own.
-# There nothing is re-enacted. Nothing is *enacted*; its attention has stopped to matter. In English
+# "little". The control says what they are: another question's attention does little more, the
+# quotient is 0.38 to 0.59. And `root-ouro`, which mostly comes to rest, but on wrong answers, moves
+# as little as the hero, and its quotient is 2: a stranger's attention is no worse than its own.
+# There nothing is re-enacted. Nothing is *enacted*: its attention has ceased to matter. In English
 # it is as in the trees: *drawn* has a fixed point and a quotient of 0.004, *loop* has none and
 # 0.38.
 #
@@ -1033,12 +1035,13 @@ def operate():
     italy, germany = (words(word).input_ids[0] for word in (" Italy", " Germany"))
     source, itself, other = (keep(model, tokens, 8) for tokens in (a, b, c))
     score = answer_gap(-1, italy, germany)
-    by_token = patch_map(model, source, b, score, loops=8, control=other)
-    null = patch_map(model, itself, b, score, loops=8, token=CITY, axes=("from_loop", "to_loop"))
+    by_token = patch_map(model, source, b, score, loops=8, control=other, bar=False)
+    same = [Patch(loop, token=CITY) for loop in range(1, 9)]
+    null = run_patches(model, itself, b, same, 8, score=score, bar=False) - by_token.base
     pairs = [Patch(to, start, token=CITY) for start in range(1, 9) for to in range(1, 9)]
-    last = run_patches(model, source, b, pairs, 8, score=lambda logits: logits[:, :, -1:])
-    whole = (score(last) - by_token.base) / (by_token.aim - by_token.base)
-    likely, best = last[:, 0, 0].softmax(-1).topk(3)
+    tail = run_patches(model, source, b, pairs, 8, score=lambda x: x[:, :, -1:], bar=False)
+    whole = (score(tail) - by_token.base) / (by_token.aim - by_token.base)
+    likely, best = tail[:, 0, 0].softmax(-1).topk(3)
     x = model.prepare(a).x[:, CITY]
 
     def inject(site, value):
@@ -1054,7 +1057,7 @@ def operate():
         "share": by_token.share[..., 0],
         "control": by_token.control_share[..., 0],
         "from to": whole.view(8, 8),
-        "null": (null.values - null.base)[range(8), range(8)].abs().max()[None],
+        "null": null.abs().max()[None],
         "injected": injected,
         "likely": likely.view(8, 8, 3),
         "said": [words.decode([word]) for word in best.flatten().tolist()],
@@ -1076,8 +1079,8 @@ print(f"A's, at the city, after loop 4, 5, 6, as a part of one loop later: {left
 print(f"A's input at the city, in every loop: {told['injected'].item():.2f}")
 print(f"null, B's own state put into B: {told['null'].item():.0e}")
 plots.patch_maps(
-    {"A's state": told["share"][:, 6:], "control: C's state": told["control"][:, 6:]},
-    labels=told["labels"][6:],
+    {"A's state": told["share"][:, 7:], "control: C's state": told["control"][:, 7:]},
+    labels=told["labels"][7:],
 )
 
 # %% id="smol-strip"
@@ -1095,7 +1098,7 @@ smol_map = PatchStepper(
     what="the state at the city",
     title="SmolLM2, looped: Rome patched into Berlin",
 )
-smol_map.film_strip([(8, 2), (8, 6), (8, 7), (8, 8)])
+smol_map.film_strip([(8, 7), (8, 8)])
 
 # %% id="smol-map"
 smol_map
@@ -1220,4 +1223,6 @@ scoreboard("11")
 # - How activation patching is done, and how it misleads: Heimersheim and Nanda,
 #   [arXiv 2404.15255](https://arxiv.org/abs/2404.15255).
 # - Loops of released models under a lens, with writes: [arXiv
-#   2609.01924](https://arxiv.org/abs/2609.01924).
+#   2609.01924](https://arxiv.org/abs/2609.01924). Two more papers patch such loops ([arXiv
+#   2609.39892](https://arxiv.org/abs/2609.39892), [arXiv
+#   2610.34639](https://arxiv.org/abs/2610.34639)); we know their summaries alone.

@@ -72,7 +72,7 @@ def put(answer, seed):
         if wrote:
             raise Mistake("the tap writes into the value it is shown: clone it first")
         expect_right(seen, expected(hit), named, "the token after that loop is not the source's")
-        results.append(seen)
+        results.append(seen.mean((1, 3)))  # a number for each site and token is enough to keep
     return {"values": torch.stack(results)}
 
 
