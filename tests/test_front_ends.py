@@ -204,7 +204,7 @@ def test_the_chapter_on_the_language_model_fetches_it_or_goes_on_without(
 
 def test_a_chapter_that_runs_the_language_model_says_so_in_its_header():
     for source in build.sources():
-        runs = "zoo.smollm2(" in source.read_text(encoding="utf-8")
+        runs = "zoo.has_smollm2(" in source.read_text(encoding="utf-8")
         assert build.header(source).get("language_model", False) == runs, source.name
 
 
