@@ -68,7 +68,8 @@ def test_silencing_a_value_equals_weights_of_zero():
         cut.cores[0].layers[1].mlp.down.weight.zero_()
         assert torch.equal(quiet, cut(tokens, LOOPS).logits)
         cut = build()
-        cut.cores[0].layers[0].attn.out.weight[:, cut.config.head_width : 2 * cut.config.head_width].zero_()
+        second = slice(cut.config.head_width, 2 * cut.config.head_width)
+        cut.cores[0].layers[0].attn.out.weight[:, second].zero_()
         assert_rounds_to(head, cut(tokens, LOOPS).logits, DEPTH)
 
 

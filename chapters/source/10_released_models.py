@@ -1384,6 +1384,7 @@ scoreboard("10")
 # %% [markdown] id="read-on"
 # ## Read on
 #
+# - Next: [11 Surgery on passes](11_surgery_on_passes.ipynb).
 # - Back: [07 Stages of inference](07_stages_of_inference.ipynb),
 #   [08 Train a looped language model](08_train_a_looped_language_model.ipynb).
 # - Blayney et al., [arXiv 2604.11791](https://arxiv.org/abs/2604.11791): all families through one

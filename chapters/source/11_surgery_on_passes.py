@@ -356,7 +356,7 @@ plots.mark(plots.patch_maps(pictures["one-layer"]), whose("11.2"))
 # The hero: hardly any does, before the last three. Everything that the answer needs is brought in
 # again by the injection. The one-layer model: the answer travels. After loop 3 it can be stolen at
 # node 5 itself; before, on its way, and the way has gaps. Compare loop 1 with loop 2 in its map: at
-# which nodes can you still change what node 5 will say?
+# which nodes can you still change what node 5 will say? (Build 3 will say why there are gaps.)
 #
 # Now the **control**, a state of C, a question that has to do with neither. It cannot tell A's
 # answer. And yet in the one-layer model it makes up to 87 % of the difference, at node 6, where A's
@@ -448,8 +448,9 @@ for name in kinds["hero"]:
 # %% [markdown] id="unlearn-text"
 # **Measured here**<!-- by unlearn -->, three trainings. From noise the deepest nodes are right
 # after two loops in 0.89 of cases or more. From A's finished state, which fits B but for two
-# pointers, it is 0.13 to 0.18 after two loops, and takes six to eight to catch up. C's state, which
-# fits nothing, lies between (0.46 to 0.49). Ignorance is cured faster than a well-ordered error.
+# pointers, it is 0.13 to 0.18 after two loops, and it takes six to eight to come as far as noise
+# comes in two. C's state, which fits nothing, lies between (0.46 to 0.49). Ignorance is cured
+# faster than a well-ordered error.
 #
 # (Our reading, not tested: noise looks for a root and finds it by leaps, while in A's state
 # everybody already stands on a root, and a correction has to be handed down from node to node.)
@@ -565,7 +566,8 @@ for names in kinds.values():
 # chapter 04; the cone shows that it is what the news travels on.
 #
 # The hero's cone has no gaps: three layers, three looks in a loop, and softer ones. The patched
-# node itself is nearly healed after one loop: of a change as large as a state, 15 to 20 % is left.
+# node itself is nearly healed after one loop, 15 to 20 % of its length is left, and the node below
+# has moved about as much.
 #
 # Beside it stand two columns of what should not happen. Nodes above and the other chain hear
 # little, 2.0 % at most. It is not zero: attention is soft, and every node gets a crumb of all.
@@ -706,22 +708,23 @@ for name, model in models.items():
 # **Measured here**<!-- by law, sizes -->: three trainings of each kind, and the two small language
 # models of chapter 08. Where a run rests, the law holds, question by question: what the pushes say
 # and what Arnoldi's products say differ by 0.07 at most, over a range from 0.30 to 0.96. The steps
-# of chapter 03 tell nearly as much. (Not quite: they shrink before they shrink *at last*.) So you
+# of chapter 03 tell much the same, if less sharply: look at the last column. So you
 # can read from a multiplier how long a small write lasts. In the hero it is a handful of loops.
 #
 # Where nothing rests there is no such number. In *loop*, the English model without injection, 0.7
 # of a push is still there after 56 loops; in `root-k1-2`, which has no question at rest, the line
 # in the figure lies down. (Of the other two `root-k1`, one or two questions have come to rest after
-# 128 loops, and for those the law holds.)
+# 128 loops, and for those the law holds.) In the figure, what lies below 1e-10 is rounding.
 #
 # And now compare with the first map. The one-layer models obey the law, their multipliers are below
 # 1, a small push is gone. Yet A's state stays for ever? The second table resolves it. A push of a
 # hundredth of the state's length changes no answer worth mentioning. One as large as the state
-# changes 0.26 to 0.35 of them: it has not *lasted*, it has landed in another basin (chapter 05b).
-# In the hero even a push ten times as long as the state changes 0.005 at most.
+# changes 0.26 to 0.35 of them: it has not *lasted* as a small one would, it has gone elsewhere.
+# (To another rest? Chapter 05b's basins suggest it; this table counts answers only.) In the hero
+# even a push ten times as long as the state changes 0.005 at most.
 
 # %% [markdown] id="lens-intro"
-# ## Two lenses, one of which lies
+# ## Two lenses, one of which nobody reads
 #
 # A **lens** reads something off a state. Train one to name each node's *parent*, by ridge
 # regression, on nodes at least three steps deep; it has never seen the test questions. Train
@@ -795,16 +798,18 @@ for name, model in models.items():
 
 # %% [markdown] id="lens-text"
 # **Measured here**<!-- by lenses -->, three trainings of each. Both lenses read well, also right
-# after the push: the one reads the other parent, or the other word, nearly always. So far there is
-# nothing to choose between them. But look at the end. In the one-layer model the push along *says*
-# turns the answer in 0.77 to 0.98 of cases. The push along *parent*, of the same length, turns it
-# in 0.12 to 0.19, and a random one in 0.12 to 0.22. The parent's name stands in the state, plain to
-# read, and the loop does not use it: it is brought in again with each injection, and the state only
-# lugs it along. What the loop goes by is what a node *says*: that is its pointer.
+# after the push: the one reads the other parent, the other the other word, in 0.86 of cases or
+# more. So far there is nothing to choose between them. But look at the end. In the one-layer model
+# the push along *says* turns the answer in 0.77 to 0.98 of cases. The push along *parent*, of the
+# same length, turns it in 0.12 to 0.19, and a random one in 0.12 to 0.22. The parent's name stands
+# in the state, plain to read, and the loop does not go by it. (Our reading: it is brought in again
+# with each injection, and the state only lugs it along.) What the loop goes by is what a node
+# *says*: that is its pointer.
 #
-# In the hero neither push is to be found at the end: no share is above 0.03. Both are read at once
-# and both are gone. A lens, however good, tells what can be read. What it hides is whether anybody
-# does.
+# In the hero neither push is to be found at the end: no share is above 0.03. But in the hero
+# hardly *anything* that is written so early is, you have seen that above. So this table cannot
+# tell which of its lenses is read by anybody. A lens, however good, tells what can be read. What it
+# hides is whether anybody does.
 
 # %% [markdown] id="ex5-card"
 # ## Build 5: a repair
@@ -920,8 +925,8 @@ for name in ("flood", "flood-turning"):
 # what the paper did beside it. This is what selection alone does here.)
 #
 # And all steps shortened? The second table is the same film in slow motion: with half steps, twice
-# as many of them, the model is where it was, 0.43, 0.41 and 0.40 in the first. It overthinks as
-# much, only later.
+# as many of them, the model is where it was or a little lower: 0.43, 0.41 and 0.40 in the first at
+# T = 32, and 0.99, 0.98 and 0.95 at T = 8. It overthinks as much, only later.
 #
 # Is a short step good for nothing, then? **Proved**, in a line: a fixed point stays one, and each
 # multiplier $\lambda$ becomes $1 - s + s\lambda$ for steps of part $s$. What is real and above 1
@@ -995,21 +1000,24 @@ for name, model in models.items():
 # **Measured here**<!-- by swap -->. First the quiet column, 16 from 8. In the hero the state moves
 # by less than a thousandth, and the attention of another question moves it by 0.7 of its length or
 # more: a quotient near 0.001. There the passes *do* the same again, and it matters that they do. In
-# the one-layer model, which rests later, it is 0.01 to 0.04. **Before rest** it is otherwise: the
-# second pass with the first one's attention moves by 0.1 in the hero and by 0.2 to 0.3 in the
-# one-layer model. Re-enactment is not how the loop works. It is what rest looks like.
+# the one-layer model, which rests later, it is 0.01 to 0.04. **Before rest** divide for yourself:
+# the second pass with the first one's attention moves by 0.1 in the hero, a stranger's moves it by
+# 0.8 or 0.9. Alike, then, and not the same. In the one-layer model, 0.2 to 0.3 against 0.4 to 0.6,
+# it is hardly even alike. So "each pass re-enacts the stages" grows true on the way to rest.
 #
 # And without a fixed point? The absolute numbers of `root-k1`, 0.03 to 0.04, might pass for
-# "little". The control says what they are: another question's attention does little more, the
-# quotient is 0.38 to 0.59. And `root-ouro`, which mostly comes to rest, but on wrong answers, moves
-# as little as the hero, and its quotient is 2: a stranger's attention is no worse than its own.
-# There nothing is re-enacted. Nothing is *enacted*: its attention has ceased to matter. In English
-# it is as in the trees: *drawn* has a fixed point and a quotient of 0.004, *loop* has none and
-# 0.38.
+# "little". The control says what they are: another question's attention does only about twice as
+# much, the quotient is 0.38 to 0.59. `root-ouro`, one training, has the smallest change of its
+# column among those that overthink and a quotient of 2: the stranger's attention is no worse than
+# its own. There nothing is re-enacted, its attention has stopped to matter. (A quotient of two
+# numbers near a thousandth: do not read more into it.) In English it is as in the trees: *drawn*
+# has a fixed point and a quotient of 0.004, *loop* has none and 0.38.
 #
-# Freeze all attention as it was in the first pass, and the hero still answers 0.97 or more: routes
-# are settled before answers are. (Our reading: in the first pass nodes look at their parents, and
-# twelve loops of single steps get there, too.)
+# The last table is a surprise. Freeze all attention as it was in the first pass, and the hero still
+# answers 0.97 or more, the one-layer model 0.93 or more, although we have just watched it double
+# its pointers. Frozen in the third, it answers as many as it does free, or a few more. (Our
+# reading, not tested: in the first pass nodes look at their parents, and twelve loops of single
+# steps get there, too.)
 
 # %% [markdown] id="smol-intro"
 # ## A language model under the knife
@@ -1106,14 +1114,15 @@ smol_map
 # %% [markdown] id="smol-text"
 # **Measured here**<!-- by smol -->, one model, one pair of sentences. The state at the city, put in
 # after the last loop, makes 0.99 of the difference: B says *Italy*. One loop earlier it makes 0.48,
-# then 0.19, and 0.08: each loop that is left takes more than half of it, 0.39 to 0.43 of it remain.
-# With A's *input* at the city the difference is whole again (0.99). So this is a hero and no
-# elephant. What you write is forgotten, what is injected is said.
+# then 0.19, and 0.08: each loop that is left takes half of it or more. Before the last one 0.39 to
+# 0.43 of it remain. With A's *input* at the city the difference is whole again (0.99). So this is
+# like the hero, and not like the one-layer model. What you write is forgotten, what is injected is
+# said.
 #
-# At the last word nothing can be changed at all, after any loop: 0.00. The country is not fetched
-# in the loop. It waits at the city until the layers behind the loop come and get it. And the
-# stranger's state, *Tokyo*, makes 0.30 of the difference between Italy and Germany, simply by
-# taking Germany away: the control again.
+# At the last word nothing can be changed at all, after any loop: 0.00. In these sentences the
+# country is not fetched in the loop. It waits at the city until the layers behind the loop come and
+# get it. And the stranger's state, *Tokyo*, makes 0.30 of the difference between Italy and Germany,
+# though it names neither: the control again.
 
 # %% [markdown] id="own-question"
 # ## Your own question
@@ -1146,9 +1155,9 @@ smol_map
 # %% [markdown] id="interpret"
 # ## Interpret
 #
-# - A loop at rest may remember nothing of what was written into it, or nearly everything. Which of
-#   the two is a matter of *how many ends it has*. Multipliers know how long a small push lasts, and
-#   nothing of what a large one does.
+# - A loop at rest may remember nothing of what was written into it, or nearly everything. In
+#   chapter 03 the one that remembers had several ends; whether that is *why* is an open question.
+#   Multipliers know how long a small push lasts, and nothing of what a large one does.
 # - What is *there* (a lens reads it), what is *carried* (a patch moves the answer) and what is
 #   *brought in again* (by the injection, whatever you do) are three things. In the hero nearly all
 #   is of the last kind.

@@ -16,6 +16,11 @@ from looplab.course import build, diagnosis
 # What these depend on besides the chapter: the library and its data, but for what makes pages.
 _INPUTS = ("looplab/**/*.py", "data/**/*", "requirements.txt")
 _NOT_INPUTS = ("looplab/course/site/", "looplab/course/explore/", "looplab/graphs/")
+# Controls that do nothing without a kernel, and what stands in their place.
+NEEDS_KERNEL = {
+    "ModelMenu": "In a running notebook a menu of released models stands here. This page was made "
+    "with its first choice, the miniatures."
+}
 _FIRST = "from looplab.course.site.capture import as_blocks\nas_blocks()"
 
 
@@ -36,11 +41,11 @@ def as_blocks():
 
 
 def shown_widget(output) -> str | None:
-    """The text of a stored output if it stands for a widget: its repr, `Name(...)`."""
+    """The text of a stored output if it stands for a widget with a web edition: `Name(...)`."""
     data = output.get("data", {})
     text = data.get("text/plain", "")
     named = re.match(r"([A-Z]\w+)\(.*\)$", text, re.S)
-    if set(data) != {"text/plain"} or not named:
+    if set(data) != {"text/plain"} or not named or named[1] in NEEDS_KERNEL:
         return None
     found = (getattr(home, named[1], None) for home in (widgets, diagnosis, ipywidgets))
     kinds = [one for one in found if isinstance(one, type) and issubclass(one, ipywidgets.Widget)]

@@ -13,18 +13,13 @@ import matplotlib
 import nbformat
 
 from looplab.course import build, diagnosis
-from looplab.course.site.capture import CaptureError, shown_widget
+from looplab.course.site.capture import NEEDS_KERNEL, CaptureError, shown_widget
 from looplab.course.site.front import front_page, toctree
 from looplab.widgets import embed
 
 _STATIC = Path(__file__).parent / "static"
 PICTURES = (".png", ".gif")
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
-# Controls that do nothing without a kernel, and what stands in their place.
-NEEDS_KERNEL = {
-    "ModelMenu": "In a running notebook a menu of released models stands here. This page was made "
-    "with its first choice, the miniatures."
-}
 _ROLES = {"answer": "looplab-answer", "check": "looplab-check"}
 
 
