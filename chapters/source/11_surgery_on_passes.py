@@ -1043,11 +1043,12 @@ def operate():
     italy, germany = (words(word).input_ids[0] for word in (" Italy", " Germany"))
     source, itself, other = (keep(model, tokens, 8) for tokens in (a, b, c))
     score = answer_gap(-1, italy, germany)
-    by_token = patch_map(model, source, b, score, loops=8, control=other, bar=False)
+    few = {"bar": False, "max_bytes": 2**26}  # 49152 words at each token of each patched run
+    by_token = patch_map(model, source, b, score, loops=8, control=other, **few)
     same = [Patch(loop, token=CITY) for loop in range(1, 9)]
-    null = run_patches(model, itself, b, same, 8, score=score, bar=False) - by_token.base
+    null = run_patches(model, itself, b, same, 8, score=score, **few) - by_token.base
     pairs = [Patch(to, start, token=CITY) for start in range(1, 9) for to in range(1, 9)]
-    tail = run_patches(model, source, b, pairs, 8, score=lambda x: x[:, :, -1:], bar=False)
+    tail = run_patches(model, source, b, pairs, 8, score=lambda x: x[:, :, -1:], **few)
     whole = (score(tail) - by_token.base) / (by_token.aim - by_token.base)
     likely, best = tail[:, 0, 0].softmax(-1).topk(3)
     x = model.prepare(a).x[:, CITY]

@@ -199,7 +199,8 @@ def run_patches(
         tap = _by_row(source, name, some, len(tokens))
         logits = model(rows.pop("tokens"), loops, tap=tap, **rows).logits
         logits = logits.unflatten(0, (len(some), len(tokens)))
-        found.append(logits if score is None else score(logits))
+        # Copied, since a score may be a part of the logits and would keep all of them.
+        found.append(logits if score is None else score(logits).clone())
     return torch.cat(found)
 
 
